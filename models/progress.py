@@ -1,0 +1,12 @@
+"""How long work tells how far it is: a plain function, so that neither tqdm nor Luigi is known here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Progress = Callable[[int, int, str], None]
+"""(done, total, note): `done` of `total` units; `note` is free text such as 'loss 2.31'."""
+
+
+def silent(done: int, total: int, note: str = "") -> None:
+    """The default: nobody is watching."""

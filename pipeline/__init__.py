@@ -1,0 +1,46 @@
+"""The doors of the pipeline: `luigi --module pipeline STAGE` runs stages, `python -m pipeline` looks after the cache.
+
+Importing this registers every stage with Luigi and loads the configuration; it imports nothing heavy.
+"""
+
+import sys
+
+from tasks import logs, settings
+
+settings.add_project_config()
+settings.choose_scheduler(sys.argv[1:])
+logs.install()
+
+from pipeline.graph import RunAll  # noqa: E402
+from tasks.download import (  # noqa: E402
+    DownloadAnnotations,
+    DownloadGlove,
+    DownloadImages,
+    DownloadQuestions,
+    DownloadWeights,
+    MakeSample,
+)
+from tasks.evaluate import EvaluateModel, PredictAnswers  # noqa: E402
+from tasks.features import ExtractFeatures  # noqa: E402
+from tasks.report import Report  # noqa: E402
+from tasks.text import BuildEmbeddings, BuildVocabulary, EncodeAnswers, EncodeQuestions  # noqa: E402
+from tasks.train import TrainModel  # noqa: E402
+
+__all__ = [
+    "BuildEmbeddings",
+    "BuildVocabulary",
+    "DownloadAnnotations",
+    "DownloadGlove",
+    "DownloadImages",
+    "DownloadQuestions",
+    "DownloadWeights",
+    "EncodeAnswers",
+    "EncodeQuestions",
+    "EvaluateModel",
+    "ExtractFeatures",
+    "MakeSample",
+    "PredictAnswers",
+    "Report",
+    "RunAll",
+    "TrainModel",
+]

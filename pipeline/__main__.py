@@ -1,0 +1,142 @@
+"""`python -m pipeline COMMAND`: look before a run, and keep house after it. Running is Luigi's: see README."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import luigi
+from luigi.cmdline_parser import CmdlineParser
+
+from pipeline import cache
+from tasks import artifacts, settings
+from tasks.errors import nearest
+
+USAGE = """python -m pipeline plan [TASK] [flags]                 what a run would do, why, and what it would cost
+       python -m pipeline verify                                hash every artifact, name what differs
+       python -m pipeline gc TASK [flags] [-- TASK ...] [--downloads] [--yes]
+                                                                list, then remove, what these do not reach
+       python -m pipeline score --annotations A --questions Q --results R [--json]
+                                                                the official accuracy of any results file"""
+
+
+def main(arguments: list[str]) -> int:
+    commands = {"plan": plan, "verify": verify, "gc": gc, "score": score}
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: {USAGE}")
+        return 0 if arguments else 2
+    if arguments[0] not in commands:
+        print(f"error: unknown command '{arguments[0]}'; {nearest(arguments[0], list(commands))}", file=sys.stderr)
+        return 2
+    return commands[arguments[0]](arguments[1:])
+
+
+def task_from(arguments: list[str]) -> luigi.Task:
+    """A task of ours from a command line as Luigi takes it; RunAll where none is named."""
+    if not arguments or arguments[0].startswith("-"):
+        arguments = ["RunAll", *arguments]
+    try:
+        with CmdlineParser.global_instance(["--module", "pipeline", *arguments]) as parser:
+            return parser.get_task_obj()
+    except luigi.task_register.TaskClassException as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+def plan(arguments: list[str]) -> int:
+    """Print keep or run for every stage, then what the runs would take."""
+    steps = cache.plan(task_from(arguments))
+    width = max((len(step.stage.stage_name()) + len(step.stage.slug) for step in steps), default=0) + 3
+    for step in steps:
+        name = f"{step.stage.stage_name()}  {step.stage.slug}"
+        print(f"{step.action:5} {name:{width}} {_short(step.why)}".rstrip())
+    running = [step for step in steps if step.action == "run"]
+    if not running:
+        print("nothing to do")
+        return 0
+    total = cache.costs(steps)
+    print(f"{len(running)} to run, {len(steps) - len(running)} kept; {_cost_line(total)}")
+    return 0
+
+
+def _short(why: str) -> str:
+    return why if len(why) < 160 else why[:157] + "..."
+
+
+def _cost_line(total: dict[str, float]) -> str:
+    parts = [f"to download {human(total['download'])}", f"disk {human(total['disk'])} of {human(cache.free_disk())} free"]
+    known = f"about {total['seconds']:,.0f} s" if total["seconds"] else "time not known"
+    if total["unknown"] and total["seconds"]:
+        known += f" and {total['unknown']:.0f} stages whose time is not known"
+    return ", ".join([*parts, known])
+
+
+def human(size: float) -> str:
+    """Bytes for people: 13.5 GB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
+        size /= 1000
+    raise AssertionError
+
+
+def verify(arguments: list[str]) -> int:
+    """Print one line an artifact; exit code 1 where anything differs."""
+    argparse.ArgumentParser(prog="python -m pipeline verify").parse_args(arguments)
+    bad = 0
+    base = settings.artifacts_folder()
+    for path, wrong in cache.verify(list(cache.all_artifacts())).items():
+        bad += bool(wrong)
+        print(f"{'DIFFERS' if wrong else 'ok':8} {path.relative_to(base)} {'; '.join(wrong)}".rstrip())
+    print(f"{bad} of the artifacts in {base} differ" if bad else f"all artifacts in {base} are as their manifests say")
+    return 1 if bad else 0
+
+
+def gc(arguments: list[str]) -> int:
+    """List what the given roots do not reach; remove it with --yes."""
+    yes, downloads = "--yes" in arguments, "--downloads" in arguments
+    roots: list[list[str]] = [[]]
+    for word in arguments:
+        if word == "--":
+            roots.append([])
+        elif word not in ("--yes", "--downloads"):
+            roots[-1].append(word)
+    if any(not root or root[0].startswith("-") for root in roots):
+        print("error: gc needs the task to keep, such as: python -m pipeline gc RunAll --dataset sample", file=sys.stderr)
+        return 2
+    paths = cache.unreached([task_from(root) for root in roots], downloads)
+    for path in paths:
+        print(f"{'remove' if yes else 'would remove'} {human(cache.size(path)):>12}  {path}")
+        if yes:
+            artifacts.remove(path)
+    if not paths:
+        print("nothing to remove")
+    elif not yes:
+        print("nothing was removed; add --yes to remove these")
+    return 0
+
+
+def score(arguments: list[str]) -> int:
+    """Official figures of anyone's results file."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline score")
+    for name in ("annotations", "questions", "results"):
+        parser.add_argument(f"--{name}", type=Path, required=True, help=f"official-format {name} JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    flags = parser.parse_args(arguments)
+    import json
+
+    from data.accuracy import format_accuracy
+    from data.accuracy import score as official
+    from data.errors import DataError
+
+    try:
+        figures = official(flags.annotations, flags.questions, flags.results)
+    except (DataError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(figures, indent=1) if flags.json else format_accuracy(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,181 @@
+"""What the cache holds and would do: `plan`, `verify` and `gc`. Nothing here imports torch or reads an array."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import luigi
+
+from tasks import artifacts, settings
+from tasks.source import source_digest
+from tasks.stage import Stage, walk
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of a plan: `action` is keep or run."""
+
+    stage: Stage
+    action: str
+    why: str
+
+
+def plan(root: luigi.Task) -> list[Step]:
+    """Every stage that `root` reaches, inputs first, with what the next run would do to it, and why.
+
+    A stage that is gone but that nothing needs (all that would read it is kept) is left out, as Luigi leaves it.
+    """
+    seen: dict[Path, artifacts.State] = {}
+    stages = walk(root)
+    states = {stage.path: stage.state(seen) for stage in stages}
+    needed = _needed(root, stages, states)
+    steps: dict[str, Step] = {}
+    for stage in stages:
+        if stage.path in needed:
+            steps[stage.task_id] = _step(stage, states[stage.path], steps)
+    return list(steps.values())
+
+
+def _needed(root: luigi.Task, stages: list[Stage], states: dict[Path, artifacts.State]) -> set[Path]:
+    """Paths that a run looks at: the roots, and the inputs of all that must run; those that are kept, for their line."""
+    roots = [root] if isinstance(root, Stage) else luigi.task.flatten(root.requires())
+    needed = {stage.path for stage in roots}
+    for stage in reversed(stages):
+        kept = states[stage.path].status == "complete" and not stage.rerun
+        if stage.path in needed and not kept:
+            needed |= {above.path for above in stage.upstream.values()}
+    return needed | {path for path, state in states.items() if state.status != "gone"}
+
+
+def _step(stage: Stage, state: artifacts.State, steps: dict[str, Step]) -> Step:
+    rebuilt = [
+        name for name, above in stage.upstream.items() if steps.get(above.task_id, Step(above, "", "")).action == "run"
+    ]
+    if stage.rerun and not stage.complete():
+        return Step(stage, "run", "forced")
+    if state.status == "gone":
+        return Step(stage, "run", _what_changed(stage))
+    if state.status == "damaged":
+        return Step(stage, "run", state.why)
+    if state.status == "stale":
+        names = ", ".join(rebuilt) or state.why
+        return Step(stage, "run", f"input {names} rebuilt" if rebuilt else state.why)
+    if state.manifest and state.manifest.get("source") != source_digest(type(stage)):
+        return Step(stage, "keep", "source differs, version not bumped")
+    return Step(stage, "keep", "")
+
+
+def _what_changed(stage: Stage) -> str:
+    """Compare a missing artifact's key with the most alike that is there: 'changed: epochs 10 → 20'."""
+    alike = [known for known in _siblings(stage) if known["key"]["parameters"].keys() and _same_name(stage, known)]
+    if not alike:
+        return "never built"
+    nearest = min(alike, key=lambda known: (len(_differences(stage, known)), -known.get("finished", 0)))
+    differences = _differences(stage, nearest)
+    return f"changed: {', '.join(differences)}" if differences else "never built"
+
+
+def _same_name(stage: Stage, known: dict[str, Any]) -> bool:
+    then = known["key"]["parameters"]
+    return all(then.get(name) == getattr(stage, name) for name in stage.named_by)
+
+
+def _differences(stage: Stage, known: dict[str, Any]) -> list[str]:
+    now, then = stage.key, known["key"]
+    found = []
+    if now["version"] != then["version"]:
+        found.append(f"version {then['version']} → {now['version']}")
+    for name in sorted(now["parameters"].keys() | then["parameters"].keys()):
+        old, new = then["parameters"].get(name), now["parameters"].get(name)
+        if old != new:
+            found.append(f"{name} {old} → {new}")
+    if not found:
+        moved = [name for name in now["upstream"] if now["upstream"][name] != then["upstream"].get(name)]
+        found = [f"input {name}" for name in moved]
+    return found
+
+
+def _siblings(stage: Stage) -> list[dict[str, Any]]:
+    folders = stage.path.parent.iterdir() if stage.path.parent.is_dir() else iter(())
+    states = (artifacts.inspect(folder) for folder in folders if not folder.name.startswith("."))
+    return [state.manifest for state in states if state.manifest]
+
+
+def costs(steps: list[Step]) -> dict[str, float]:
+    """What the plan's runs would take: bytes to download, bytes of disk, and seconds where manifests know."""
+    total = {"download": 0.0, "disk": 0.0, "seconds": 0.0, "unknown": 0.0}
+    for step in steps:
+        if step.action != "run":
+            continue
+        for name, amount in step.stage.costs().items():
+            total[name] += amount
+        seconds = seconds_expected(step.stage)
+        total["seconds"] += seconds or 0
+        total["unknown"] += seconds is None
+    return total
+
+
+def seconds_expected(stage: Stage) -> float | None:
+    """From earlier artifacts of the same stage: their seconds per unit times this one's units; None if none tells."""
+    known = sorted(_siblings(stage), key=lambda manifest: -manifest.get("finished", 0))
+    for manifest in known:
+        units, then = stage.units(), manifest["facts"].get("units")
+        if units and then:
+            return float(manifest["seconds"] / then * units)
+        if not units and _same_name(stage, manifest):
+            return float(manifest["seconds"])
+    return None
+
+
+def all_artifacts() -> Iterator[Path]:
+    """Every artifact folder, complete or not, in order of name."""
+    root = settings.artifacts_folder()
+    for stage in sorted(root.iterdir()) if root.is_dir() else ():
+        if stage.is_dir() and not stage.name.startswith("."):
+            yield from sorted(path for path in stage.iterdir() if not path.name.startswith("."))
+
+
+def verify(paths: list[Path]) -> dict[Path, list[str]]:
+    """Hash every file of these artifacts: {path: what differs}, an empty list where all is well. Marks the damaged."""
+    found: dict[Path, list[str]] = {}
+    for path in paths:
+        state = artifacts.inspect(path)
+        if state.status == "complete" and state.manifest:
+            found[path] = artifacts.verify(path, state.manifest)
+        else:
+            found[path] = [state.why]
+    return found
+
+
+def unreached(roots: list[luigi.Task], downloads: bool) -> list[Path]:
+    """What `gc` may remove: artifacts, work folders and leftovers that no root reaches. Downloads only on request."""
+    reached: set[Path] = set()
+    for root in roots:
+        for stage in walk(root):
+            reached |= {stage.path, stage.work_folder()}
+    kept_stage = (lambda name: False) if downloads else (lambda name: name.startswith("download-"))
+    folders = [path for path in all_artifacts() if path not in reached and not kept_stage(path.parent.name)]
+    base = settings.artifacts_folder()
+    work = sorted((base / ".work").iterdir()) if (base / ".work").is_dir() else []
+    folders += [path for path in work if path not in reached and not kept_stage(path.name)]
+    left = [path for kind in (".tmp-*", ".old-*") for path in sorted(base.glob(f"*/{kind}"))]
+    return folders + [path for path in left if not artifacts.is_alive(path)]
+
+
+def size(path: Path) -> int:
+    """Bytes below a path, links not followed."""
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_size
+    return sum(item.lstat().st_size for item in path.rglob("*") if not item.is_dir())
+
+
+def free_disk() -> int:
+    """Bytes free where artifacts go."""
+    folder = settings.artifacts_folder()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

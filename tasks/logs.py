@@ -1,0 +1,49 @@
+"""What a person reads while stages run: expected failures in one line, Luigi's bookkeeping only at DEBUG."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+
+from data.errors import DataError
+from models.errors import ModelError
+from tasks.errors import StageError
+
+EXPECTED = (DataError, ModelError, StageError)
+BOOKKEEPING = (
+    "Informed scheduler",
+    "Worker %s was stopped",
+    "Worker Worker(",
+    "Done scheduling tasks",
+    "Running Worker with",
+    "Loaded ",
+    "logging configured",
+    "[pid %s] Worker %s running",
+    "[pid %s] Worker %s done",
+)
+
+
+class OneLine(logging.Filter):
+    """For Luigi's logger, which prints every failure of a run() with its traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Shorten an expected failure to its message (the traceback goes to DEBUG); hide bookkeeping."""
+        message = str(record.msg)
+        if record.levelno <= logging.INFO and message.startswith(BOOKKEEPING):
+            return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, EXPECTED):
+            trace = "".join(traceback.format_exception(error))
+            task = record.args[-1] if isinstance(record.args, tuple) and record.args else ""
+            name = getattr(task, "task_family", "")
+            record.msg, record.args = "%s failed: %s", (name or "stage", str(error))
+            record.exc_info = record.exc_text = None
+            logging.getLogger(record.name).debug("%s", trace)
+        return True
+
+
+def install() -> None:
+    """Once for Luigi's logger."""
+    logger = logging.getLogger("luigi-interface")
+    if not any(isinstance(known, OneLine) for known in logger.filters):
+        logger.addFilter(OneLine())

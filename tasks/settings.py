@@ -1,0 +1,149 @@
+"""The settings of luigi.cfg that are ours: what there is, its default, and where a relative path starts.
+
+Flags say *what* is computed and move an artifact's path; settings say *how* and never do. The one exception is
+[experiment], which holds defaults for the flags themselves.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from luigi import configuration
+
+from tasks.errors import nearest, refuse
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+def _one_of(*names: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in names:
+            raise ValueError
+        return text
+
+    parse.__doc__ = " | ".join(names)
+    return parse
+
+
+@dataclass(frozen=True)
+class Setting:
+    default: str
+    parse: Callable[[str], Any]
+    expected: str
+
+
+SETTINGS: dict[str, dict[str, Setting]] = {
+    "paths": {"artifacts": Setting("data/artifacts", str, "a folder")},
+    "sources": {"mirror": Setting("", str, "file:///folder or http(s)://address, or nothing")},
+    "compute": {
+        "device": Setting("auto", _one_of("auto", "cpu", "cuda"), "auto, cpu or cuda"),
+        "precision": Setting(
+            "auto", _one_of("auto", "float32", "bfloat16"), "auto, float32 or bfloat16"
+        ),
+        "threads": Setting("0", _count, "a whole number, 0 = all cores"),
+        "batch_size": Setting("0", _count, "a whole number, 0 = what suits the device"),
+        "engine": Setting("local", _one_of("local", "ray"), "local or ray"),
+        "ray_address": Setting("", str, "a Ray address, or nothing for a cluster on this machine"),
+    },
+    "features": {"max_bad_images": Setting("0", _count, "a whole number")},
+}
+
+
+def get(section: str, option: str) -> Any:
+    """The value in force of one of SETTINGS, parsed. Ends with one line where it can't be used."""
+    setting = SETTINGS[section][option]
+    text = configuration.get_config().get(section, option, setting.default).strip()
+    try:
+        return setting.parse(text)
+    except ValueError:
+        refuse(f"[{section}] {option} = {text!r} in luigi.cfg: expected {setting.expected}")
+
+
+def artifacts_folder() -> Path:
+    """Where results live. A relative path starts at the file that states it, so any folder may be the current one."""
+    stated = Path(os.path.expanduser(get("paths", "artifacts")))
+    return stated if stated.is_absolute() else (_stated_in("paths", "artifacts").parent / stated)
+
+
+def config_files() -> list[Path]:
+    """The configuration files in force, nearest first: LUIGI_CONFIG_PATH, ./luigi.cfg, the project's own."""
+    named = os.environ.get("LUIGI_CONFIG_PATH")
+    files = [Path(named)] if named else []
+    files += [Path("luigi.cfg"), PROJECT / "luigi.cfg"]
+    return [file.resolve() for file in files if file.is_file()]
+
+
+def _stated_in(section: str, option: str) -> Path:
+    for file in config_files():
+        if option in _read(file).get(section, {}):
+            return file
+    return PROJECT / "luigi.cfg"
+
+
+@cache
+def _read(file: Path) -> dict[str, dict[str, str]]:
+    parser = configparser.RawConfigParser()
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read(file)
+    return {name: dict(parser[name]) for name in parser.sections()}
+
+
+def check(flags: set[str], stages: set[str]) -> None:
+    """Refuse what nobody reads: unknown settings in our sections, and sections named after a stage.
+
+    `flags`: the names that [experiment] may hold. A stage's own section (Luigi would read it) is refused because
+    the stages below the root get their flags from it, so that the section would sometimes be ignored.
+    """
+    valid = {section: set(options) for section, options in SETTINGS.items()} | {"experiment": flags}
+    for file in config_files():
+        for section, options in _read(file).items():
+            if section in stages:
+                refuse(f"{file}: section [{section}] is not read; put its flags under [experiment]")
+            for option in options if section in valid else ():
+                if option not in valid[section]:
+                    hint = nearest(option, list(valid[section]))
+                    refuse(f"{file}: unknown setting '{option}' in [{section}]; {hint}")
+
+
+def add_project_config() -> None:
+    """Let Luigi read the project's luigi.cfg first, so that every nearer file overrides it."""
+    parser = configuration.get_config()
+    ours = str(PROJECT / "luigi.cfg")
+    if ours not in parser._config_paths:
+        parser._config_paths.insert(0, ours)
+        parser.reload()
+
+
+def choose_scheduler(arguments: list[str]) -> None:
+    """Schedule in this process unless the command line or the user's configuration names a luigid.
+
+    With `local_scheduler = true` in a file Luigi ignores --scheduler-host without a word, so no file of ours says it.
+    """
+    config = configuration.get_config()
+    named = any(a.split("=")[0] in ("--scheduler-host", "--scheduler-url") for a in arguments)
+    configured = any(
+        config.has_option("core", option) for option in ("default-scheduler-host", "default-scheduler-url")
+    )
+    if named or not config.has_option("core", "local_scheduler"):
+        config.set("core", "local_scheduler", "false" if named or configured else "true")
+
+
+def experiment() -> dict[str, str]:
+    """The defaults for flags that [experiment] states, the nearest file's value for each."""
+    stated: dict[str, str] = {}
+    for file in reversed(config_files()):
+        stated |= _read(file).get("experiment", {})
+    return stated
