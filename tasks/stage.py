@@ -45,7 +45,7 @@ class Flagged(luigi.Task):
         values = dict(super().get_param_values(params, args, kwargs))
         flags = dict(params)
         experiment = settings.experiment()
-        order = sorted(values, key=lambda name: name not in ("dataset", "image_set"))  # they set others
+        order = sorted(values, key=lambda name: name not in ("dataset", "image_set"))  # these set others
         for name in order:
             if values[name] is None and isinstance(flags[name], parameters.Flag):
                 values[name] = cls._default(flags[name], name, values, experiment)
@@ -56,11 +56,10 @@ class Flagged(luigi.Task):
     def _default(flag: parameters.Flag, name: str, values: dict[str, Any], stated: dict[str, str]) -> Any:
         if name in stated:
             return flag.parse(stated[name])
-        for kind in ("dataset", "image_set"):
-            if values.get(kind) and name != kind:
-                defaults = getattr(sources, kind)(values[kind]).defaults
-                if name in defaults:
-                    return flag.parse(defaults[name])
+        if name != "dataset":
+            for dataset in _datasets_of(values):
+                if name in dataset.defaults:
+                    return flag.parse(dataset.defaults[name])
         return flag.default
 
     @classmethod
@@ -218,7 +217,10 @@ class Stage(Flagged):
             used = self._read_inputs()
             facts = self.build(folder)
             self._describe(folder, used, facts, started)
-            artifacts.publish(folder, self.path, keep=self.complete)
+            if artifacts.publish(folder, self.path, keep=self.complete):
+                logger.info("built %s in %.1f s: %s", self.get_task_family(), time.time() - started, self.path)
+            else:
+                logger.info("%s: another run made the same artifact first; it is kept", self.stage_name())
         except OSError as error:
             raise StageError(f"{error.strerror or error}: {error.filename or self.path}") from error
         finally:
@@ -273,6 +275,18 @@ class Stage(Flagged):
     def file(self, name: str, file: str) -> Path:
         """A file of an input's artifact."""
         return self.upstream[name].path / file
+
+
+def _datasets_of(values: dict[str, Any]) -> list[sources.Dataset]:
+    """The dataset whose defaults hold: the one named, or those that an image set belongs to."""
+    if values.get("dataset"):
+        return [sources.dataset(values["dataset"])]
+    image_set = values.get("image_set")
+    return [
+        dataset
+        for dataset in sources.catalog().datasets.values()
+        if image_set in {split.image_set for split in dataset.splits.values()}
+    ]
 
 
 def walk(root: luigi.Task) -> list[Stage]:

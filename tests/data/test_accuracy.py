@@ -1,4 +1,4 @@
-"""The official accuracy against hand-computed cases, its algebra, and a plain rendering of the official loops."""
+"""The official accuracy against hand-computed cases, its algebra and the plain official loops."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.accuracy import accuracy, answer_scores, answer_scores_table, question_scores, seed_figures
+from data.annotations import read_annotations
 from data.baselines import baselines, commonest
 from data.errors import DataError
 from data.normalisation import TABLES_FILE, clean, normalise
+from data.scoring import annotated_accuracy
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT.parent / "shared" / "data" / "vqa_v2_real" / "v2_mscoco_train2014_annotations.json.gz"
@@ -34,7 +36,25 @@ PIECES = [
     *TABLES["number_words"],
     *random.Random(0).sample(sorted(TABLES["contractions"]), 20),
     *random.Random(1).sample(sorted(TABLES["contractions"].values()), 10),
-    *(" ", "  ", "\n", "\t", "\r", "\u00a0", "\u2003", "\x1c", ".", "..", "1,000", "2.5", "3,", ",4", "٣,٤", "²", "1"),
+    *(
+        " ",
+        "  ",
+        "\n",
+        "\t",
+        "\r",
+        "\u00a0",
+        "\u2003",
+        "\x1c",
+        ".",
+        "..",
+        "1,000",
+        "2.5",
+        "3,",
+        ",4",
+        "٣,٤",
+        "²",
+        "1",
+    ),
     *("The", "NONE", "Id've", "İ", "ß", "é", "日本", "😀", "dog", "don't", "'", "$", "%", "a" * 3, "." * 40),
 ]
 messy = st.one_of(
@@ -115,7 +135,8 @@ def test_unanimous_humans_are_compared_without_processing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("humans", "expected"), [(["x"], 1), (["x", "y"], 0.5), (["x", "y", "z"], 1 / 3), (["x", "x", "x", "y"], 1)]
+    ("humans", "expected"),
+    [(["x"], 1), (["x", "y"], 0.5), (["x", "y", "z"], 1 / 3), (["x", "x", "x", "y"], 1)],
 )
 def test_few_humans(humans: list[str], expected: float) -> None:
     figures = accuracy(["x"], [humans], ["what"], ["other"])
@@ -133,7 +154,9 @@ def test_questions_with_different_numbers_of_humans_do_not_disturb_each_other() 
 
 def test_accuracy_by_type_in_percent() -> None:
     ten = ["yes"] * 3 + ["no"] * 7
-    figures = accuracy(["yes", "no", "2"], [ten, ten, ten], ["is", "is", "how many"], ["yes/no", "yes/no", "number"])
+    figures = accuracy(
+        ["yes", "no", "2"], [ten, ten, ten], ["is", "is", "how many"], ["yes/no", "yes/no", "number"]
+    )
     assert figures == {
         "overall": 63.33,
         "perAnswerType": {"number": 0.0, "yes/no": 95.0},
@@ -159,13 +182,21 @@ def test_normalise_agrees_with_the_loops(text: str) -> None:
     assert normalise(text) == official
 
 
+def as_records(humans: list[str]) -> list[dict[str, object]]:
+    return [{"answer": answer, "answer_id": number} for number, answer in enumerate(humans, 1)]
+
+
 @settings(max_examples=500, deadline=None)
 @given(st.lists(question(), min_size=1, max_size=6))
 def test_agrees_with_the_loops_to_the_last_bit(questions: list[tuple[str, list[str]]]) -> None:
     predictions, humans = [list(side) for side in zip(*questions, strict=True)]
-    assert question_scores(predictions, humans).tolist() == [loops.reference_score(*each) for each in questions]
+    assert question_scores(predictions, humans).tolist() == [
+        loops.reference_score(*each) for each in questions
+    ]
     types = [f"type {number % 2}" for number in range(len(questions))]
-    ours, expected = (score(predictions, humans, types, types) for score in (accuracy, loops.reference_accuracy))
+    ours, expected = (
+        score(predictions, humans, types, types) for score in (accuracy, loops.reference_accuracy)
+    )
     assert {name: ours[name] for name in expected} == expected
 
 
@@ -222,19 +253,25 @@ def test_baselines() -> None:
         "perAnswerType": {"yes/no": 0.0, "number": 100.0, "other": 100.0},
         "answer": "2",
     }
-    assert figures["commonest_per_question_type"]["overall"] == 100.0  # 'where' was not seen: the commonest of all
+    assert (
+        figures["commonest_per_question_type"]["overall"] == 100.0
+    )  # 'where' was not seen: the commonest of all
     assert commonest(["b", "a"]) == "a"
     with pytest.raises(DataError, match="no training answers"):
         commonest([])
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real VQA annotations are not beside this checkout")
-def test_real_questions_agree_with_the_loops() -> None:
-    annotations = json.loads(gzip.decompress(REAL.read_bytes()))["annotations"]
-    humans = [[answer["answer"] for answer in entry["answers"]] for entry in annotations]
-    types = [entry["question_type"] for entry in annotations], [entry["answer_type"] for entry in annotations]
+def test_real_questions_agree_with_the_loops(tmp_path: Path) -> None:
+    content = gzip.decompress(REAL.read_bytes())
+    (tmp_path / "annotations.json").write_bytes(content)
+    records = json.loads(content)["annotations"]
     rng = random.Random(0)
-    predictions = [rng.choice(ten) if rng.random() < 0.8 else "yes" for ten in humans]
-    ours, expected = accuracy(predictions, humans, *types), loops.reference_accuracy(predictions, humans, *types)
+    predictions = {
+        entry["question_id"]: rng.choice(entry["answers"])["answer"] if rng.random() < 0.8 else "Yes."
+        for entry in records
+    }
+    expected = loops.reference_accuracy(records, predictions)
+    ours = annotated_accuracy(read_annotations(tmp_path / "annotations.json"), list(predictions.values()))
     assert {name: ours[name] for name in expected} == expected
-    assert ours["metric"] == "official"
+    assert (ours["metric"], ours["questions"]) == ("official", len(records))

@@ -59,7 +59,10 @@ def test_nothing_is_written_for_a_wrong_set(tmp_path: Path) -> None:
     [
         ('{"1": "yes"}', "found an object, expected a list of"),
         ("null", "found null, expected a list of"),
-        ('[{"question_id": 1, "answer": "x"}, 5, {"answer": "x"}, {"question_id": true, "answer": "x"}]', "3 of 4"),
+        (
+            '[{"question_id": 1, "answer": "x"}, 5, {"answer": "x"}, {"question_id": true, "answer": "x"}]',
+            "3 of 4",
+        ),
         ('[{"question_id": "1", "answer": "x"}]', "entry 0: 'question_id' is text ('1')"),
         ('[{"question_id": 1, "answer": null}]', "entry 0: 'answer' is null"),
         ('[{"question_id": 1, "answer": 2}]', "entry 0: 'answer' is a number ('2')"),
@@ -84,5 +87,5 @@ def test_other_keys_are_ignored_as_the_official_tools_do(tmp_path: Path) -> None
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="Cannot read the results file .*none.json: No such file"):
+    with pytest.raises(DataError, match=r"Cannot read the results file .*none\.json: No such file"):
         read_results(tmp_path / "none.json")

@@ -1,0 +1,108 @@
+"""Pictures of an image set: ids and bytes, straight from a zip or a folder. Decoding is the backbone's."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from data.archives import PICTURE_BYTES, Archive
+from data.errors import DataError
+from data.local import PICTURES, folder_files, folder_identity, is_picture
+from data.sources import ImageSet
+
+__all__ = ["Images", "folder_identity", "open_images"]
+
+_COCO = re.compile(r"COCO_[A-Za-z0-9-]+_([0-9]{12})\.[A-Za-z]+")
+
+
+@dataclass(frozen=True)
+class Images:
+    """Pictures in the order of their ids. Pickles; each process opens the archive anew.
+
+    ids: (N,) int64, ascending. names: relative paths, a row each. skipped: what else was there, sorted.
+    """
+
+    path: Path
+    ids: npt.NDArray[np.int64]
+    names: list[str]
+    skipped: list[str]
+    archive: Archive | None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, index: int) -> bytes:
+        """The encoded bytes of row `index`. DataError if the file is gone, damaged or above 64 MiB."""
+        name = self.names[index]
+        if self.archive is not None:
+            return self.archive.read(name)
+        file = self.path / name
+        try:
+            with file.open("rb") as stream:
+                content = stream.read(PICTURE_BYTES + 1)
+        except OSError as error:
+            raise DataError(f"{file}: can't be read: {error.strerror}") from error
+        if len(content) > PICTURE_BYTES:
+            raise DataError(f"{file}: larger than {PICTURE_BYTES:,} bytes: no picture")
+        return content
+
+
+def open_images(path: Path, image_set: ImageSet | None = None) -> Images:
+    """List the pictures of a zip or folder (nothing is decoded) and give them their ids.
+
+    An image set with a prefix takes the number in each COCO name, and its count must be the catalog's;
+    without one, ids are the COCO numbers if every name has one, else 1..N by sorted relative path.
+    DataError if there is no picture, the count is wrong, or two pictures have one id.
+    """
+    path = Path(path)
+    archive = None if path.is_dir() else Archive(path)
+    found = sorted(folder_files(path) if archive is None else archive.names)
+    names = [name for name in found if is_picture(name)]
+    if image_set is not None and image_set.prefix:
+        names = [name for name in names if _number(name, image_set.prefix) is not None]
+    kept = set(names)
+    skipped = [name for name in found if name not in kept]
+    ids = _ids(path, names)
+    order = np.argsort(ids, kind="stable")
+    images = Images(path, ids[order], [names[row] for row in order], skipped, archive)
+    _check(images, image_set)
+    return images
+
+
+def _number(name: str, prefix: str = "") -> int | None:
+    """The id in a COCO file name: COCO_train2014_000000000009.jpg → 9."""
+    base = name.rsplit("/", 1)[-1]
+    match = _COCO.fullmatch(base)
+    return int(match[1]) if match and base.startswith(prefix) else None
+
+
+def _ids(path: Path, names: list[str]) -> npt.NDArray[np.int64]:
+    numbers = [_number(name) for name in names]
+    if None in numbers:
+        return np.arange(1, len(names) + 1, dtype=np.int64)
+    ids = np.array(numbers, dtype=np.int64)
+    values, counts = np.unique(ids, return_counts=True)
+    if len(values) < len(ids):
+        twice = int(values[counts > 1][0])
+        both = [name for name, number in zip(names, numbers, strict=True) if number == twice]
+        raise DataError(f"{path}: two pictures have id {twice}: {both[0]} and {both[1]}; remove one")
+    return ids
+
+
+def _check(images: Images, image_set: ImageSet | None) -> None:
+    others = f"; {len(images.skipped):,} other files, such as {images.skipped[0]}" if images.skipped else ""
+    if not images.names:
+        if image_set is not None and image_set.prefix:
+            expected = f"names such as {image_set.prefix}000000000009.jpg"
+        else:
+            expected = "files that end in " + ", ".join(sorted(PICTURES))
+        raise DataError(f"{images.path}: no pictures; expected {expected}{others}")
+    if image_set is not None and image_set.images not in (None, len(images)):
+        raise DataError(
+            f"{images.path}: found {len(images):,} pictures, expected the {image_set.images:,} of "
+            f"{image_set.name}{others}"
+        )

@@ -1,0 +1,88 @@
+"""The `score` tool: official figures of anyone's results file, and how they are printed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data.accuracy import accuracy
+from data.annotations import Annotation, in_order, read_annotations, read_questions
+from data.results import read_results, validate_results
+
+
+def score(
+    annotations_path: Path | str, questions_path: Path | str, results_path: Path | str
+) -> dict[str, Any]:
+    """Accuracy of a results file, as `data.accuracy.accuracy` gives it.
+
+    DataError where the annotations and the questions are not of the same split, or the results do not have exactly
+    one answer for each question.
+    """
+    annotations = read_annotations(annotations_path, humans=None)
+    in_order(annotations, read_questions(questions_path))  # refuses files of different splits
+    ids = [annotation.question_id for annotation in annotations]
+    return annotated_accuracy(
+        annotations, validate_results(read_results(results_path), ids, str(results_path))
+    )
+
+
+def annotated_accuracy(annotations: Sequence[Annotation], predictions: Sequence[str]) -> dict[str, Any]:
+    """`data.accuracy.accuracy` of one prediction for each annotation, in their order.
+
+    The order of the annotations file is the official one; another can move a rounding in the second decimal.
+    """
+    return accuracy(
+        predictions,
+        [annotation.answers for annotation in annotations],
+        [annotation.question_type for annotation in annotations],
+        [annotation.answer_type for annotation in annotations],
+    )
+
+
+def format_accuracy(figures: dict[str, Any]) -> str:
+    """The figures as text: one line for each thing scored (overall, then the answer types), then question types.
+
+    Takes what `score` returns and an evaluation's accuracy.json alike: baselines and the seed's three figures are
+    added where they are there.
+    """
+    types = sorted(figures["perAnswerType"])
+    scored = {"accuracy": figures, **figures.get("baselines", {})}
+    names = {name: name.replace("_", " ") for name in scored}
+    width = max(map(len, names.values()))
+    lines = [_heading(figures), "", " " * width + _cells(["overall", *types])]
+    for name, one in scored.items():
+        percentages = [one["overall"], *(one["perAnswerType"].get(kind) for kind in types)]
+        lines.append(names[name].ljust(width) + _cells(percentages))
+    lines += _seed_line(figures.get("seed"))
+    width = max(map(len, figures["perQuestionType"]), default=0)
+    by_type = figures["perQuestionType"].items()
+    return "\n".join([*lines, "", *(f"{name:<{width}}{_cells([percent])}" for name, percent in by_type)])
+
+
+def _heading(figures: dict[str, Any]) -> str:
+    rule = (
+        "official VQA accuracy"
+        if figures["metric"] == "official"
+        else ("accuracy by min(1, matches / min(3, humans)), since some questions have fewer than ten humans")
+    )
+    return f"{figures['questions']:,} questions, {rule}, in percent"
+
+
+def _cells(values: list[Any]) -> str:
+    """Right-aligned columns, two decimals."""
+    texts = [
+        value if isinstance(value, str) else "-" if value is None else f"{value:.2f}" for value in values
+    ]
+    return "".join(f"  {text:>8}" for text in texts)
+
+
+def _seed_line(seed: dict[str, Any] | None) -> list[str]:
+    if not seed:
+        return []
+    loss = "no loss" if seed["loss"] is None else f"loss {seed['loss']:.4f}"
+    return [
+        "",
+        f"exact match {seed['exact_match']:.4f}, any of ten {seed['any_of_ten']:.4f}, "
+        f"{loss} over the {seed['loss_questions']:,} questions whose consensus answer is a class",
+    ]

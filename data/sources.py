@@ -1,0 +1,186 @@
+"""Where every input comes from: the catalog, asked by name.
+
+Standard library only, and no file but the catalog is touched: stages ask here while Luigi builds its graph.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from data.errors import DataError
+
+CATALOG = Path(__file__).with_name("catalog.toml")
+VARIABLE = "VQA_CATALOG"  # names a catalog that takes the place of ours: a site's own copy, or a test's
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file: its name, where it can be had, and what proves that it is the right one."""
+
+    name: str
+    file: str
+    urls: tuple[str, ...] = ()
+    sha256: str | None = None
+    sha256_prefix: str | None = (
+        None  # torch's convention: the file name ends in the hash's first eight digits
+    )
+    bytes: int | None = None
+    licence: str = ""
+    made_by: str | None = None  # a stage makes the file ("sample"): nothing to download
+    path: Path | None = None  # one's own file or folder, used where it is
+
+    @property
+    def identity(self) -> str:
+        """What goes into a fingerprint. A path's identity follows its content: ask data.local for it."""
+        if self.made_by:
+            return f"made by {self.made_by}: {self.file}"
+        return self.sha256 or self.sha256_prefix or f"unpinned: {self.file}"
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A set of pictures. `prefix` is what COCO file names start with; "" = ids are 1..N by sorted path.
+
+    `images`, where published, is how many there must be.
+    """
+
+    name: str
+    source: Source
+    images: int | None
+    prefix: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """The questions of one split: `members[subset][task]` inside their zip; `annotations` may be secret."""
+
+    name: str
+    image_set: str
+    questions: Source
+    members: dict[str, dict[str, str]]
+    question_count: int | None
+    annotations: Source | None
+    annotations_member: str | None
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published result: accuracy in percent of `model`, trained on one split and scored on another."""
+
+    model: str
+    trained_on: str
+    split: str
+    task: str
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Base splits by name, unions of them (trainval), defaults of other flags, results of others."""
+
+    name: str
+    splits: dict[str, Split]
+    unions: dict[str, tuple[str, ...]]
+    humans: int | None  # answers that every question must have; None = one to any number
+    defaults: dict[str, str]
+    published: tuple[Published, ...]
+    seed: dict[str, float]  # the figures of the Keras re-write, where it has some
+
+    def parts(self, split: str) -> tuple[str, ...]:
+        """The base splits that `split` consists of: trainval → (train, val). DataError if unknown."""
+        if split in self.unions:
+            return self.unions[split]
+        return (self.split(split).name,)
+
+    def split(self, name: str) -> Split:
+        """The base split of this name. DataError if there is none."""
+        return find(name, self.splits, f"split of {self.name}", self.unions)
+
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks that every split has questions for: open-ended, and multiple-choice where published."""
+        every = [set(tasks) for split in self.splits.values() for tasks in split.members.values()]
+        return tuple(sorted(set.intersection(*every), reverse=True)) if every else ()
+
+    def member(self, split: str, task: str, subset: str | None = None) -> str:
+        """The questions' file inside its zip. A split has a subset of its own name; test also test-dev."""
+        subsets = self.split(split).members
+        tasks = find(subset or split, subsets, f"subset of {self.name} {split}")
+        return find(task, tasks, f"task of {self.name} {split}")
+
+
+@dataclass(frozen=True)
+class Glove:
+    """Word vectors: the text file `member` of the source's zip, a word and `dimensions` numbers a line."""
+
+    name: str
+    source: Source
+    member: str
+    dimensions: int
+    words: int | None
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All of it. The functions below ask the one in force."""
+
+    image_sets: dict[str, ImageSet] = field(default_factory=dict)
+    datasets: dict[str, Dataset] = field(default_factory=dict)
+    gloves: dict[str, Glove] = field(default_factory=dict)
+    weights: dict[str, Source] = field(default_factory=dict)
+
+
+_added: list[Path] = []
+
+
+def add(path: Path) -> None:
+    """Put a TOML file of one's own data beside the catalog; call it where luigi.cfg is read."""
+    if path.resolve() not in _added:
+        _added.append(path.resolve())
+
+
+def catalog() -> Catalog:
+    """The catalog in force: $VQA_CATALOG or ours, and what was added."""
+    return _load(Path(os.environ.get(VARIABLE) or CATALOG), *_added)
+
+
+def image_set(name: str) -> ImageSet:
+    """The image set of this name, or a DataError that lists them."""
+    return find(name, catalog().image_sets, "image set")
+
+
+def dataset(name: str) -> Dataset:
+    """The dataset of this name, or a DataError that lists them."""
+    return find(name, catalog().datasets, "dataset")
+
+
+def glove(name: str) -> Glove:
+    """The vectors of this name (glove.6B.300d), or a DataError that lists them."""
+    return find(name, catalog().gloves, "GloVe set")
+
+
+def weights(backbone: str) -> Source:
+    """The pretrained weights of a backbone, or a DataError that lists those that have some."""
+    return find(backbone, catalog().weights, "backbone with pretrained weights")
+
+
+def find(name: str, entries: Mapping[str, Any], what: str, more: Iterable[str] = ()) -> Any:
+    """The entry of this name, or a DataError that names the nearest one and lists all."""
+    if name in entries:
+        return entries[name]
+    valid = [*entries, *more]
+    near = difflib.get_close_matches(name, valid, n=1)
+    hint = f"; nearest: {near[0]}" if near else ""
+    raise DataError(f"no {what} is called '{name}'{hint}. There are: {', '.join(valid) or 'none'}")
+
+
+@cache
+def _load(*paths: Path) -> Catalog:
+    from data.catalog import load
+
+    return load(*paths)

@@ -1,0 +1,311 @@
+"""Training: from arrays to a model, epoch after epoch, resumable, the same bits for the same seed (CPU)."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.classifiers import Architecture, Classifier, build, seed_dropout
+from models.devices import pick_device, pick_precision
+from models.errors import ModelError
+from models.features import Features, send
+from models.lstm import gather_questions
+from models.optimisers import SCHEDULES, make_optimiser, set_rate
+from models.prediction import predict
+from models.progress import Progress, silent
+from models.snapshots import read_snapshot, write_snapshot
+
+History = list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Questions with their pictures and answers, row by row in the same order.
+
+    tokens (Q, 26) int32, zeros on the left; rows (Q,) int64, each question's picture as a row of `features`;
+    features (N, ...) float16, one array (in memory or memory-mapped) or several one behind the other, None
+    for a model without pictures; consensus (Q,) int32, the class of the consensus answer, negative if it has
+    none; soft_classes (Q, K) int32 and soft_scores (Q, K) float32, needed for target `soft`: the official
+    scores of the answers that have a class, classes negative where a question has fewer than K.
+    """
+
+    tokens: np.ndarray
+    rows: np.ndarray
+    features: np.ndarray | Sequence[np.ndarray] | None
+    consensus: np.ndarray
+    soft_classes: np.ndarray | None = None
+    soft_scores: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What decides the weights. The defaults are the seed's; dropout is part of the Architecture.
+
+    limit: train on the first so many questions only (for trials).
+    """
+
+    epochs: int = 3
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    optimiser: str = "rmsprop"
+    schedule: str = "constant"
+    target: str = "consensus"
+    seed: int = 0
+    limit: int | None = None
+
+
+@dataclass
+class Trained:
+    """The model in eval mode on the CPU, a history row per epoch, and facts worth recording."""
+
+    module: Classifier
+    history: History
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def train(
+    data: TrainingData,
+    architecture: Architecture,
+    embeddings: np.ndarray,
+    options: TrainingOptions,
+    *,
+    snapshot_dir: Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    progress: Progress = silent,
+    validation: TrainingData | None = None,
+    each_epoch: Callable[[History], None] | None = None,
+) -> Trained:
+    """Train `architecture` on `data`, from the newest snapshot in `snapshot_dir` if there is one.
+
+    Device and precision do not change what is computed, only how. `validation` adds loss and exact match on
+    other questions to each history row. `each_epoch` is called with the history so far.
+    Raises ModelError for options or data that do not fit, and for a loss that is no longer finite.
+    """
+    _check(data, architecture, options)
+    place = pick_device(device)
+    kept = usable(data, options)
+    module = build(architecture, embeddings, options.seed).to(place)
+    run = _Run(data, kept, module, options, place, pick_precision(place, precision), progress)
+    identity = _identity(data, architecture, embeddings, options)
+    snapshot = read_snapshot(snapshot_dir, options.epochs, identity) if snapshot_dir else None
+    if snapshot:
+        snapshot.restore(module, run.optimiser)
+    history = snapshot.history if snapshot else []
+    for epoch in range(len(history), options.epochs):
+        row = run.epoch(epoch)
+        if validation is not None:
+            row |= _validate(module, validation, options.target, device, precision)
+        history.append(row)
+        if snapshot_dir:
+            write_snapshot(snapshot_dir, module, run.optimiser, history, identity)
+        if each_epoch:
+            each_epoch(history)
+    facts = {
+        "questions": len(data.tokens),
+        "questions_trained_on": len(kept),
+        "questions_without_class": int((data.consensus < 0).sum()),
+        "resumed_after_epochs": snapshot.epoch if snapshot else 0,
+        "device": str(place),
+        "precision": run.precision,
+    }
+    return Trained(module.cpu().eval(), history, facts)
+
+
+def usable(data: TrainingData, options: TrainingOptions) -> np.ndarray:
+    """Numbers of the questions that are trained on.
+
+    `consensus`: those whose consensus answer has a class, as the seed. `soft`: all, as the later systems do
+    (those after arXiv:1708.02711): a question none of whose answers has a class teaches that none is right.
+    """
+    every = np.arange(len(data.tokens))
+    kept = every if options.target == "soft" else every[data.consensus >= 0]
+    if not len(kept):
+        raise ModelError(
+            f"None of the {len(every)} questions has an answer among the classes: nothing to train on."
+        )
+    return kept[: options.limit]
+
+
+class _Run:
+    """The moving parts of one training run."""
+
+    def __init__(
+        self,
+        data: TrainingData,
+        kept: np.ndarray,
+        module: Classifier,
+        options: TrainingOptions,
+        device: torch.device,
+        precision: str,
+        progress: Progress,
+    ) -> None:
+        self.data, self.kept, self.module, self.options = data, kept, module, options
+        self.device, self.precision, self.progress = device, precision, progress
+        self.optimiser = make_optimiser(options.optimiser, module, options.learning_rate)
+        self.features = None
+        if module.image is not None and data.features is not None:
+            self.features = Features(data.features, device)
+        self.steps = math.ceil(len(kept) / options.batch_size)
+
+    def epoch(self, epoch: int) -> dict[str, float]:
+        """One pass over the questions in an order of its own. Returns the history row."""
+        self.module.train()
+        order, masks = epoch_seeds(self.options.seed, epoch)
+        shuffled = self.kept[np.random.default_rng(order).permutation(len(self.kept))]
+        seed_dropout(self.module, masks, self.device)
+        meter = _Meter(self.device)
+        for step in range(self.steps):
+            share = (epoch * self.steps + step) / (self.options.epochs * self.steps)
+            set_rate(self.optimiser, self.options.learning_rate * SCHEDULES[self.options.schedule](share))
+            batch = shuffled[step * self.options.batch_size : (step + 1) * self.options.batch_size]
+            meter.add(*self.step(batch), len(batch))
+            done = epoch * len(shuffled) + meter.seen
+            self.progress(done, self.options.epochs * len(shuffled), f"epoch {epoch + 1}: {meter.glance()}")
+        row = {"epoch": epoch + 1, **meter.read()}
+        if not math.isfinite(row["loss"]):
+            raise ModelError(
+                f"The loss became {row['loss']} in epoch {epoch + 1}. Lower the learning rate, which is "
+                f"{self.options.learning_rate:g}."
+            )
+        return row
+
+    def step(self, batch: np.ndarray) -> tuple[Tensor, Tensor]:
+        """One update from the questions numbered in `batch`; the sums of losses and of exact matches."""
+        private = self.module.questions.private_states
+        questions = gather_questions(self.data.tokens[batch], bool(private), self.device)
+        pictures = None if self.features is None else self.features.gather(self.data.rows[batch])
+        consensus = send(self.data.consensus[batch].astype(np.int64), self.device)
+        mixed = self.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+            logits = self.module(questions, pictures)
+        loss = self.loss(logits.float(), consensus, batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        (loss / len(batch)).backward()
+        self.optimiser.step()
+        return loss.detach(), (logits.detach().argmax(dim=1) == consensus).sum()
+
+    def loss(self, logits: Tensor, consensus: Tensor, batch: np.ndarray) -> Tensor:
+        """The sum over the batch of cross-entropies, or of binary cross-entropies summed over the classes."""
+        if self.options.target == "consensus":
+            return torch.nn.functional.cross_entropy(logits, consensus, reduction="sum")
+        assert self.data.soft_classes is not None and self.data.soft_scores is not None
+        classes = send(self.data.soft_classes[batch].astype(np.int64), self.device)
+        scores = send(self.data.soft_scores[batch].astype(np.float32), self.device)
+        wanted = soft_targets(classes, scores, logits.shape[1])
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
+
+
+def soft_targets(classes: Tensor, scores: Tensor, answers: int) -> Tensor:
+    """(B, K) classes and scores to (B, answers); what has a negative class falls into a column cut off."""
+    wide = scores.new_zeros(len(scores), answers + 1)
+    return wide.scatter_(1, torch.where(classes < 0, answers, classes), scores)[:, :answers]
+
+
+class _Meter:
+    """Running sums that stay on the device, so that a GPU is waited for once an epoch."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.sums = torch.zeros(2, dtype=torch.float64, device=device)
+        self.shown = torch.zeros(2, dtype=torch.float64, pin_memory=device.type == "cuda")
+        self.seen = 0
+        self.began = time.perf_counter()
+
+    def add(self, loss: Tensor, hits: Tensor, count: int) -> None:
+        self.sums += torch.stack([loss.double(), hits.double()])
+        self.seen += count
+        self.shown.copy_(self.sums, non_blocking=True)  # on a GPU it arrives when it arrives
+
+    def glance(self) -> str:
+        loss, hits = (self.shown / self.seen).tolist()
+        rate = self.seen / (time.perf_counter() - self.began)
+        return f"loss {loss:.4f}, exact match {hits:.4f}, {rate:,.0f} samples/s"
+
+    def read(self) -> dict[str, float]:
+        loss, hits = (self.sums / self.seen).tolist()
+        seconds = time.perf_counter() - self.began
+        return {
+            "loss": loss,
+            "exact_match": hits,
+            "seconds": seconds,
+            "samples_per_second": self.seen / seconds,
+        }
+
+
+def epoch_seeds(seed: int, epoch: int) -> tuple[int, int]:
+    """The seeds of an epoch's question order and of its dropout masks."""
+    order, masks = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint64) >> np.uint64(1)
+    return int(order), int(masks)
+
+
+def _validate(
+    module: Classifier, data: TrainingData, target: str, device: str, precision: str
+) -> dict[str, float]:
+    found = predict(
+        module,
+        data.tokens,
+        data.rows,
+        data.features,
+        classes=data.consensus,
+        target=target,
+        device=device,
+        precision=precision,
+    )
+    return {
+        "validation_loss": found.loss,
+        "validation_exact_match": float((found.top_classes[:, 0] == data.consensus).mean()),
+    }
+
+
+def _identity(
+    data: TrainingData, architecture: Architecture, embeddings: np.ndarray, options: TrainingOptions
+) -> dict[str, Any]:
+    """What two runs must share for one to go on from the other. Under a schedule, epochs count."""
+    free = options.schedule == "constant"
+    digest = hashlib.sha256()
+    for array in (data.tokens, data.rows, data.consensus, data.soft_classes, data.soft_scores, embeddings):
+        digest.update(repr(None if array is None else array.shape).encode())
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).data)
+    settings = asdict(replace(options, epochs=0) if free else options)
+    return {**asdict(architecture), **settings, "data": digest.hexdigest()}
+
+
+def _check(data: TrainingData, architecture: Architecture, options: TrainingOptions) -> None:
+    for name, choices in (("schedule", SCHEDULES), ("target", ("consensus", "soft"))):
+        if getattr(options, name) not in choices:
+            raise ModelError(
+                f"There is no {name} {getattr(options, name)!r}; there are {', '.join(choices)}."
+            )
+    if min(options.epochs, options.batch_size) < 1 or not 0 < options.learning_rate < math.inf:
+        raise ModelError(
+            f"epochs is {options.epochs}, batch size {options.batch_size}, learning rate "
+            f"{options.learning_rate}: all three have to be above 0."
+        )
+    if options.target == "soft" and (data.soft_classes is None or data.soft_scores is None):
+        raise ModelError(
+            "Target `soft` needs the answers' official scores, and these answers were given without."
+        )
+    check_ranges(architecture, data.tokens, data.consensus)
+
+
+def check_ranges(architecture: Architecture, tokens: np.ndarray, consensus: np.ndarray) -> None:
+    """Raise ModelError where ids or classes do not fit the model's sizes."""
+    for what, array, size in (
+        ("word id", tokens, architecture.vocabulary),
+        ("class", consensus, architecture.answers),
+    ):
+        if array.size and array.max() >= size:
+            raise ModelError(
+                f"The highest {what} is {array.max()}, but the model has {size}. Encode the questions and "
+                "answers with the vocabulary that the model is trained on."
+            )

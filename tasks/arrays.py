@@ -1,0 +1,82 @@
+"""Encoded questions and the pictures that they are about, read together: what TrainModel and PredictAnswers share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from data import sources
+from tasks.features import ExtractFeatures
+from tasks.stage import Stage
+from tasks.text import EncodeQuestions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def question_inputs(stage: Any, split: str) -> dict[str, Stage]:
+    """The encoded questions of each part of `split`, and the features of their pictures if the model sees them."""
+    dataset = sources.dataset(stage.dataset)
+    needs: dict[str, Stage] = {}
+    for part in dataset.parts(split):
+        needs[f"questions-{part}"] = stage.clone(EncodeQuestions, split=part)
+        if sees_pictures(stage.model):
+            needs[f"features-{part}"] = stage.clone(
+                ExtractFeatures, image_set=dataset.split(part).image_set
+            )
+    return needs
+
+
+def sees_pictures(model: str) -> bool:
+    """Known here without torch; a test compares it with models.classifiers."""
+    return model != "language-only"
+
+
+@dataclass(frozen=True)
+class Questions:
+    """tokens (Q, 26) int32, question_ids (Q,) int64, rows (Q,) int64 into `features` laid end to end.
+
+    kept (A,) bool says which of all the encoded questions these are: those whose picture has features.
+    features: one (N, ...) float16 array a part, or None; space: what the features are, for binding a model to them.
+    """
+
+    tokens: np.ndarray
+    question_ids: np.ndarray
+    rows: np.ndarray
+    kept: np.ndarray
+    features: list[np.ndarray] | None
+    space: str
+
+
+def read_questions(stage: Stage, parts: tuple[str, ...]) -> Questions:
+    """Read what `question_inputs` asked for. Questions about pictures left out of the features are left out, and said."""
+    import numpy as np
+
+    from data.features import read_features
+    from data.questions import read_encoded
+
+    encoded = [read_encoded(stage.file(f"questions-{part}", "questions.h5")) for part in parts]
+    tokens = np.concatenate([part.tokens for part in encoded])
+    question_ids = np.concatenate([part.question_ids for part in encoded])
+    if f"features-{parts[0]}" not in stage.upstream:
+        rows, kept = np.zeros(len(tokens), np.int64), np.ones(len(tokens), bool)
+        return Questions(tokens, question_ids, rows, kept, None, "none")
+    stores = [read_features(stage.file(f"features-{part}", "features.h5")) for part in parts]
+    rows_of_parts, before = [], 0
+    for part, questions, store in zip(parts, encoded, stores, strict=True):
+        # Only pictures that ExtractFeatures was allowed to leave out may be missing; any other id is an error.
+        facts = stage.upstream[f"features-{part}"].state().manifest or {}
+        left_out = np.isin(questions.image_ids, facts["facts"]["bad_images"])
+        rows = np.full(len(left_out), -1, np.int64)
+        rows[~left_out] = store.rows(questions.image_ids[~left_out]) + before
+        rows_of_parts.append(rows)
+        before += len(store.image_ids)
+    rows = np.concatenate(rows_of_parts)
+    kept = rows >= 0
+    if not kept.all():
+        stage.warn(f"{(~kept).sum():,} questions are about pictures without features and are left out")
+    about = stores[0].attributes
+    space = ", ".join(f"{name}={about[name]}" for name in ("backbone", "layer", "weights", "transform"))
+    return Questions(
+        tokens[kept], question_ids[kept], rows[kept], kept, [store.features for store in stores], space
+    )

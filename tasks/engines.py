@@ -1,0 +1,173 @@
+"""Where shards run: in spawned processes of this machine, one a device, or in the actors of a Ray cluster."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from data.errors import DataError
+from data.progress import Progress, silent
+from models.errors import ModelError
+from tasks.process import die_with_parent
+from tasks.shards import Extraction, Settings, extract_shards, missing_shards, prepare
+
+
+def run_shards(
+    extraction: Extraction,
+    engine: str = "local",
+    ray_address: str = "",
+    progress: Progress = silent,
+) -> Settings:
+    """Do every shard that is not done; gives the settings under which all of them lie finished.
+
+    `progress` counts pictures. Raises DataError or ModelError with one message where a shard can't be done;
+    the shards that were done are kept.
+    """
+    if engine == "local":
+        settings = _run_local(extraction, progress)
+    elif engine == "ray":
+        from tasks.ray_engine import run_ray
+
+        settings = run_ray(extraction, ray_address, progress)
+    else:
+        raise DataError(f"[compute] engine = {engine}: expected local or ray.")
+    left = missing_shards(extraction, settings)
+    if left:
+        raise DataError(
+            f"{settings.folder(extraction.work)}: {len(left)} shards were written and are not whole, such as "
+            f"{left[:3]}. Is the disk failing, or does another program write there? Run the same again."
+        )
+    return settings
+
+
+def agree(found: list[Settings]) -> Settings:
+    """Settings for all who take part: the smallest batch. ModelError where processors or versions differ."""
+    batch = min(settings.batch for settings in found)
+    same = {replace(settings, batch=batch) for settings in found}
+    if len(same) > 1:
+        raise ModelError(
+            "the processors that take part would not give the same bits: "
+            + "; ".join(sorted(str(settings) for settings in same))
+        )
+    return same.pop()
+
+
+def finished_pictures(extraction: Extraction, missing: list[int]) -> int:
+    """Pictures in the shards that are done already."""
+    return len(extraction.images.ids) - sum(len(extraction.rows(shard)) for shard in missing)
+
+
+class _Child:
+    """A spawned process that works on one device."""
+
+    def __init__(self, extraction: Extraction, device: str) -> None:
+        context = multiprocessing.get_context(
+            "spawn"
+        )  # a fork would inherit locks, threads and a touched GPU
+        self.device = device or extraction.device
+        self.pipe, far = context.Pipe()
+        self.process = context.Process(target=_work, args=(far, extraction, device, os.getpid()))
+        self.process.start()
+        far.close()  # so that the child's end closes with the child
+
+    def receive(self) -> tuple[Any, ...]:
+        """Its next message; an error of its own is raised here."""
+        try:
+            message: tuple[Any, ...] = self.pipe.recv()
+        except EOFError:
+            self.process.join()
+            raise DataError(self._obituary()) from None
+        if message[0] == "error":
+            raise {"DataError": DataError, "ModelError": ModelError}[message[1]](message[2])
+        return message
+
+    def _obituary(self) -> str:
+        code = self.process.exitcode or 0
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        hint = (
+            " Was memory short? A smaller [compute] batch_size needs less." if code == -signal.SIGKILL else ""
+        )
+        return (
+            f"the process that extracts on {self.device} {how}.{hint} "
+            "Finished shards are kept: run the same again."
+        )
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def _run_local(extraction: Extraction, progress: Progress) -> Settings:
+    """One child says what devices there are; the rest follow, and each gets every n-th missing shard."""
+    children = [_Child(extraction, "")]
+    try:
+        _, settings, others = children[0].receive()
+        children += [_Child(extraction, device) for device in others]
+        settings = agree([settings, *(child.receive()[1] for child in children[1:])])
+        missing = missing_shards(extraction, settings)
+        for number, child in enumerate(children):
+            child.pipe.send((settings, missing[number :: len(children)]))
+        _follow(children, finished_pictures(extraction, missing), len(extraction.images.ids), progress)
+    finally:
+        for child in children:
+            child.stop()
+    return settings
+
+
+def _follow(children: list[_Child], done: int, total: int, progress: Progress) -> None:
+    """Count pictures until every child has ended."""
+    working = {child.pipe: child for child in children}
+    progress(done, total, "")
+    while working:
+        for pipe in wait(list(working)):
+            what, *rest = working[pipe].receive()  # type: ignore[index]
+            if what == "pictures":
+                done += rest[0]
+                progress(done, total, "")
+            elif what == "end":
+                del working[pipe]  # type: ignore[arg-type]
+
+
+def _work(pipe: Connection, extraction: Extraction, device: str, parent: int) -> None:
+    """The child's whole life."""
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this process
+    _reporting(pipe, lambda: _extract(pipe, extraction, device))
+
+
+def _extract(pipe: Connection, extraction: Extraction, device: str) -> None:
+    settings = prepare(extraction, device)
+    pipe.send(("ready", settings, [] if device else _other_devices(extraction, settings)))
+    settings, shards = pipe.recv()
+    for _ in extract_shards(
+        extraction, settings, shards, device, lambda pictures: pipe.send(("pictures", pictures))
+    ):
+        pass
+    pipe.send(("end",))
+
+
+def _other_devices(extraction: Extraction, settings: Settings) -> list[str]:
+    """The GPUs besides the first, unless one was asked for by number. A CPU is served by one process."""
+    import torch
+
+    if settings.device != "cuda" or ":" in extraction.device:
+        return []
+    return [f"cuda:{number}" for number in range(1, torch.cuda.device_count())]
+
+
+def _reporting(pipe: Connection, function: Callable[[], None]) -> None:
+    """Call `function`; tell the other end why it failed."""
+    try:
+        function()
+    except (DataError, ModelError) as error:
+        kind = "DataError" if isinstance(error, DataError) else "ModelError"
+        pipe.send(("error", kind, str(error)))
+    except Exception:
+        pipe.send(("error", "DataError", f"extraction failed unexpectedly:\n{traceback.format_exc()}"))

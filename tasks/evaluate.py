@@ -1,0 +1,221 @@
+"""What the model answers, and how good that is by the official measure."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data import sources
+from tasks import artifacts, settings
+from tasks.arrays import Questions, question_inputs
+from tasks.arrays import read_questions as read_encoded_questions
+from tasks.download import DownloadAnnotations, DownloadQuestions
+from tasks.errors import refuse
+from tasks.parameters import ExperimentFlags
+from tasks.stage import Stage
+from tasks.text import BuildVocabulary, EncodeAnswers, read_annotations, read_questions, read_vocabulary
+from tasks.train import TrainModel, bound_to
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from data.questions import Vocabulary
+
+logger = logging.getLogger("luigi-interface")
+
+
+class Judging(ExperimentFlags, Stage):
+    """What the stages from PredictAnswers on share: a model, and a split of one of the dataset's tasks."""
+
+    named_by = ("model", "dataset", "eval_split", "task")
+
+    @classmethod
+    def check_flags(cls, values: dict[str, Any]) -> None:
+        super().check_flags(values)
+        dataset = sources.dataset(values["dataset"])
+        split, task = values["eval_split"], values["task"]
+        if split not in dataset.splits:
+            refuse(f"--eval-split {split}: {dataset.name} has {', '.join(dataset.splits)}")
+        if task not in dataset.tasks():
+            refuse(f"--task {task}: {dataset.name} has {', '.join(dataset.tasks())}")
+        if split in dataset.parts(values["train_split"]):
+            refuse(f"--eval-split {split} is part of --train-split {values['train_split']}")
+
+
+class PredictAnswers(Judging):
+    """Answers every question of a split with the trained model, in the official results format."""
+
+    resources = {"device": 1}
+
+    def inputs(self) -> dict[str, Stage]:
+        needs = {
+            "model": self.clone(TrainModel),
+            "vocabulary": self.clone(BuildVocabulary),
+            **question_inputs(self, self.eval_split),
+            f"asked-{self.eval_split}": self.clone(DownloadQuestions, split=self.eval_split),
+        }
+        if sources.dataset(self.dataset).split(self.eval_split).annotations is not None:
+            needs["answers"] = self.clone(EncodeAnswers, split=self.eval_split)
+        return needs
+
+    def build(self, folder: Path) -> dict[str, Any]:
+        from models.checkpoints import load_model
+        from models.prediction import predict
+
+        questions = read_encoded_questions(self, (self.eval_split,))
+        vocabulary = read_vocabulary(self)
+        module, config = load_model(self.upstream["model"].path, bound_to(self, questions.space))
+        choices = self._choices(questions) if self.task == "multiple-choice" else None
+        found = predict(
+            module,
+            questions.tokens,
+            questions.rows,
+            questions.features,
+            classes=self._consensus(questions),
+            choices=None if choices is None else vocabulary.classes_of(choices),
+            target=config["options"]["target"],
+            device=settings.get("compute", "device"),
+            precision=settings.get("compute", "precision"),
+            progress=self.progress,
+        )
+        chosen = found.top_classes[:, 0] if choices is None else found.choices
+        texts = [vocabulary.answers[number] if number >= 0 else "" for number in chosen]
+        if choices is not None:  # no choice is among the classes: the first is as good as any
+            texts = [text or of_question[0] for text, of_question in zip(texts, choices, strict=True)]
+        self._write(folder, questions, texts)
+        write_predictions(folder / "predictions.h5", questions.question_ids, chosen, found)
+        return {"questions": len(texts), "unanswerable": int((chosen < 0).sum())}
+
+    def _consensus(self, questions: Questions) -> np.ndarray | None:
+        from data.answers import read_answers
+
+        if "answers" not in self.upstream:
+            return None
+        return read_answers(self.file("answers", "answers.h5")).consensus[questions.kept]
+
+    def _choices(self, questions: Questions) -> list[list[str]]:
+        """The choices of each question, in the order of `questions`."""
+        by_id = {
+            one.question_id: list(one.multiple_choices or ())
+            for one in read_questions(self, self.dataset, self.eval_split, "multiple-choice")
+        }
+        return [by_id[number] for number in questions.question_ids.tolist()]
+
+    def _write(self, folder: Path, questions: Questions, answers: list[str]) -> None:
+        """One validated file a subset: results.json has all of the split, results-test-dev.json its share of test."""
+        from data.results import write_results
+
+        dataset, known = sources.dataset(self.dataset), set(questions.question_ids.tolist())
+        for subset in dataset.split(self.eval_split).members:
+            asked = read_questions(self, self.dataset, self.eval_split, self.task, subset)
+            wanted = [one.question_id for one in asked if one.question_id in known]
+            of_subset = set(wanted)
+            pairs = [
+                (number, text)
+                for number, text in zip(questions.question_ids.tolist(), answers, strict=True)
+                if number in of_subset
+            ]
+            name = "results.json" if subset == self.eval_split else f"results-{subset}.json"
+            write_results(folder / name, [pair[0] for pair in pairs], [pair[1] for pair in pairs], wanted)
+
+
+def write_predictions(path: Path, question_ids: np.ndarray, chosen: np.ndarray, found: Any) -> None:
+    """predictions.h5: question_ids (Q,), chosen (Q,) class, top_classes and top_probabilities (Q, 5), log_likelihoods."""
+    import h5py
+
+    arrays = {
+        "question_ids": question_ids,
+        "chosen": chosen,
+        "top_classes": found.top_classes,
+        "top_probabilities": found.top_probabilities,
+        "log_likelihoods": found.log_likelihoods,
+    }
+    with h5py.File(path, "w", track_order=False) as file:
+        for name, array in arrays.items():
+            if array is not None:
+                file.create_dataset(name, data=array, track_times=False)
+
+
+def read_predictions(path: Path) -> dict[str, np.ndarray]:
+    """All of predictions.h5, by name."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return {name: dataset[...] for name, dataset in file.items()}
+
+
+class EvaluateModel(Judging):
+    """Scores the answers by the official accuracy, beside two priors and the seed's three figures."""
+
+    @classmethod
+    def check_flags(cls, values: dict[str, Any]) -> None:
+        super().check_flags(values)
+        dataset = sources.dataset(values["dataset"])
+        if dataset.split(values["eval_split"]).annotations is None:
+            refuse(
+                f"--eval-split {values['eval_split']}: its answers are secret; PredictAnswers writes the file "
+                "that the evaluation server takes"
+            )
+
+    def inputs(self) -> dict[str, Stage]:
+        trained_on = sources.dataset(self.dataset).parts(self.train_split)
+        splits = (*trained_on, self.eval_split)
+        return {
+            "predictions": self.clone(PredictAnswers),
+            "answers": self.clone(EncodeAnswers, split=self.eval_split),
+            f"asked-{self.eval_split}": self.clone(DownloadQuestions, split=self.eval_split),
+            **{f"annotations-{split}": self.clone(DownloadAnnotations, split=split) for split in splits},
+        }
+
+    def build(self, folder: Path) -> dict[str, Any]:
+        from data.accuracy import accuracy
+        from data.baselines import baselines
+        from data.results import read_results
+
+        results = {one.question_id: one.answer for one in read_results(self.file("predictions", "results.json"))}
+        asked = read_annotations(self, self.dataset, self.eval_split)
+        judged = [one for one in asked if one.question_id in results]
+        if len(judged) < len(asked):
+            self.warn(f"{len(asked) - len(judged):,} questions have no prediction (no picture) and do not count")
+        of_split = (
+            [one.answers for one in judged],
+            [one.question_type for one in judged],
+            [one.answer_type for one in judged],
+        )
+        learnt = [
+            one
+            for part in sources.dataset(self.dataset).parts(self.train_split)
+            for one in read_annotations(self, self.dataset, part)
+        ]
+        figures = accuracy([results[one.question_id] for one in judged], *of_split)
+        figures["baselines"] = baselines(
+            [one.multiple_choice_answer for one in learnt], [one.question_type for one in learnt], *of_split
+        )
+        figures["seed"] = self._seed_figures()
+        artifacts.write_json(folder / "accuracy.json", figures)
+        log_accuracy(figures)
+        return {"overall": figures["overall"], "questions": figures["questions"]}
+
+    def _seed_figures(self) -> dict[str, Any]:
+        import numpy as np
+
+        from data.accuracy import seed_figures
+        from data.answers import read_answers
+
+        found = read_predictions(self.file("predictions", "predictions.h5"))
+        answers = read_answers(self.file("answers", "answers.h5"))
+        row_of = {number: row for row, number in enumerate(answers.question_ids.tolist())}
+        rows = np.array([row_of[number] for number in found["question_ids"].tolist()], np.int64)
+        return seed_figures(
+            -found["log_likelihoods"], found["chosen"], answers.consensus[rows], answers.humans[rows]
+        )
+
+
+def log_accuracy(figures: dict[str, Any]) -> None:
+    """The lines that a run ends with."""
+    from data.scoring import format_accuracy
+
+    head = format_accuracy({**figures, "perQuestionType": {}}).strip()
+    logger.info("accuracy\n%s", head)

@@ -1,0 +1,110 @@
+"""Pictures to features: one float16 row a picture."""
+
+from __future__ import annotations
+
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from data import sources
+from models import backbone_names
+from tasks import parameters, settings
+from tasks.download import DownloadImages, DownloadWeights
+from tasks.errors import refuse
+from tasks.stage import Stage
+
+
+class ExtractFeatures(Stage):
+    """Runs a backbone over every picture of an image set; finished shards survive any kill."""
+
+    named_by = ("backbone", "layer", "image_set")
+    resources = {"device": 1}
+    image_set = parameters.IMAGE_SET
+    backbone = parameters.BACKBONE
+    layer = parameters.LAYER
+    weights = parameters.WEIGHTS
+
+    @classmethod
+    def check_flags(cls, values: dict[str, Any]) -> None:
+        super().check_flags(values)
+        if values["weights"].endswith((".pth", ".safetensors")) and not Path(values["weights"]).is_file():
+            refuse(f"--weights {values['weights']}: no such file")
+
+    def inputs(self) -> dict[str, Stage]:
+        needs: dict[str, Stage] = {"images": self.clone(DownloadImages)}
+        if self.weights == "pretrained":
+            needs["weights"] = self.clone(DownloadWeights)
+        return needs
+
+    def identity(self) -> dict[str, Any]:
+        """A weights file counts by its content, wherever it lies."""
+        return {"weights": self._weights_id()} if self._is_file() else {}
+
+    def _is_file(self) -> bool:
+        return self.weights.endswith((".pth", ".safetensors"))
+
+    def _weights_id(self) -> str:
+        if self._is_file():
+            return _sha256(self.weights, Path(self.weights).stat().st_mtime_ns)
+        if self.weights == "pretrained":
+            source = sources.weights(self.backbone)
+            return source.sha256 or f"{source.sha256_prefix}..."
+        return self.weights
+
+    def build(self, folder: Path) -> dict[str, Any]:
+        from data.images import open_images
+        from tasks.engines import run_shards
+        from tasks.shards import Extraction, merge_shards
+
+        images = open_images(self.upstream["images"].target, sources.image_set(self.image_set))  # type: ignore[attr-defined]
+        if images.skipped:
+            self.warn(f"{len(images.skipped):,} files are no pictures, such as {images.skipped[0]}")
+        extraction = Extraction(
+            images=images,
+            backbone=self.backbone,
+            layer=self.layer,
+            weights=str(self.upstream["weights"].target) if self.weights == "pretrained" else self.weights,  # type: ignore[attr-defined]
+            weights_id=self._weights_id(),
+            work=self.work_folder(),
+            device=settings.get("compute", "device"),
+            precision=settings.get("compute", "precision"),
+            threads=settings.get("compute", "threads"),
+            batch=settings.get("compute", "batch_size"),
+        )
+        engine, address = settings.get("compute", "engine"), settings.get("compute", "ray_address")
+        used = run_shards(extraction, engine, address, self.progress)
+        merged = merge_shards(
+            extraction, used, folder / "features.h5", settings.get("features", "max_bad_images")
+        )
+        for picture in merged.bad:
+            self.warn(f"left out {picture.name} (id {picture.image_id}): {picture.reason}")
+        shutil.rmtree(extraction.work, ignore_errors=True)
+        return {
+            "pictures": merged.pictures,
+            "units": len(images),
+            "shape": list(merged.shape),
+            "bad_images": [picture.image_id for picture in merged.bad],
+            "device": used.processor,
+            "precision": used.precision,
+            "batch": used.batch,
+            "threads": used.threads,
+        }
+
+    def units(self) -> int | None:
+        return sources.image_set(self.image_set).images
+
+    def costs(self) -> dict[str, int]:
+        """float16 rows, twice while shards are merged."""
+        known = backbone_names.find_layer(self.backbone, self.layer)
+        size = 2 * (self.units() or 0)
+        for length in known.shape if known else (0,):
+            size *= length
+        return {"disk": 2 * size}
+
+
+@cache
+def _sha256(path: str, mtime: int) -> str:
+    from tasks.artifacts import sha256
+
+    return sha256(Path(path))

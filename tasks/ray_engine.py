@@ -1,0 +1,147 @@
+"""Shards on a Ray cluster: an actor a GPU, or as many as the CPUs hold; lost ones are replaced."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from data.errors import DataError
+from data.progress import Progress
+from models.errors import ModelError
+from tasks.shards import Extraction, Settings, extract_shard, missing_shards, prepare
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
+ATTEMPTS = (
+    3  # at a shard whose actor died: a preempted machine is worth another try, a shard that kills is not
+)
+
+
+def run_ray(extraction: Extraction, address: str, progress: Progress) -> Settings:
+    """Do the missing shards in actors; `address` as ray.init takes it, nothing for this machine alone.
+
+    The work folder, the pictures and the weights must lie where every node sees them under the same path.
+    """
+    ray = _ray()
+    started_here = not ray.is_initialized()
+    if started_here:
+        ray.init(address=address or None, log_to_driver=False, configure_logging=False)
+    try:
+        return _Cluster(ray, extraction).run(progress)
+    finally:
+        if started_here:
+            ray.shutdown()
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise DataError(
+            "[compute] engine = ray: Ray is not installed. Type: pip install -e '.[ray]', or use local."
+        ) from error
+    return ray
+
+
+class Worker:
+    """What an actor is: one process with a loaded backbone."""
+
+    def __init__(self, extraction: Extraction) -> None:
+        self.extraction = extraction
+
+    def prepare(self) -> Settings:
+        return prepare(self.extraction)
+
+    def extract(self, settings: Settings, shard: int) -> int:
+        """Do one shard; gives its number of pictures."""
+        return len(extract_shard(self.extraction, settings, shard).image_ids)
+
+
+class _Cluster:
+    """The actors, what each is doing, and what is left."""
+
+    def __init__(self, ray: Any, extraction: Extraction) -> None:
+        self.ray, self.extraction = ray, extraction
+        self.shared = ray.put(extraction)  # once, not once an actor
+        self.attempts: dict[int, int] = {}
+        self.settings: Settings | None = None
+
+    def run(self, progress: Progress) -> Settings:
+        """Prepare the actors, hand out shards, replace what is lost."""
+        from tasks.engines import agree, finished_pictures
+
+        actors = [self._actor() for _ in range(self._number())]
+        settings = agree(self._get([actor.prepare.remote() for actor in actors]))
+        self.settings = settings
+        left = deque(missing_shards(self.extraction, settings))
+        total = len(self.extraction.images.ids)
+        done = finished_pictures(self.extraction, list(left))
+        progress(done, total, "")
+        working: dict[Any, tuple[ActorHandle, int]] = {}
+        while left or working:
+            while actors and left:
+                actor, shard = actors.pop(), left.popleft()
+                working[actor.extract.remote(settings, shard)] = (actor, shard)
+            for finished in self.ray.wait(list(working))[0]:
+                actor, shard = working.pop(finished)
+                pictures = self._result(finished, shard)
+                if pictures is None:
+                    left.append(shard)
+                    actor = self._actor()
+                else:
+                    done += pictures
+                    progress(done, total, "")
+                actors.append(actor)
+        return settings
+
+    def _result(self, finished: Any, shard: int) -> int | None:
+        """Pictures of a finished shard; None where its actor is lost and another is to try again."""
+        try:
+            return int(self.ray.get(finished))
+        except self.ray.exceptions.RayTaskError as error:
+            raise _expected(error) from None
+        except self.ray.exceptions.RayActorError as error:
+            self.attempts[shard] = self.attempts.get(shard, 0) + 1
+            if self.attempts[shard] < ATTEMPTS:
+                return None
+            rows = self.extraction.rows(shard)
+            names = self.extraction.images.names
+            raise DataError(
+                f"shard {shard} ({names[rows[0]]} to {names[rows[-1]]}) failed {ATTEMPTS} times: its actor "
+                f"died. Finished shards are kept. Ray says: {str(error).splitlines()[0]}"
+            ) from None
+
+    def _get(self, waiting: list[Any]) -> list[Settings]:
+        try:
+            found: list[Settings] = self.ray.get(waiting)
+        except self.ray.exceptions.RayTaskError as error:
+            raise _expected(error) from None
+        return found
+
+    def _actor(self) -> ActorHandle:
+        gpus = 0 if self.extraction.device == "cpu" else min(1, int(self._resource("GPU")))
+        cpus = 1 if gpus else self._cores()
+        return self.ray.remote(num_gpus=gpus, num_cpus=cpus)(Worker).remote(self.shared)
+
+    def _number(self) -> int:
+        """As many actors as the cluster holds, but never more than there are shards."""
+        on_gpu = self.extraction.device != "cpu" and self._resource("GPU") >= 1
+        room = int(self._resource("GPU")) if on_gpu else int(self._resource("CPU")) // self._cores()
+        return max(1, min(room, self.extraction.shards()))
+
+    def _cores(self) -> int:
+        """What one actor on CPUs takes: [compute] threads, else all that the smallest node has."""
+        nodes = [node["Resources"].get("CPU", 0) for node in self.ray.nodes() if node["Alive"]]
+        return self.extraction.threads or max(1, int(min((n for n in nodes if n), default=1)))
+
+    def _resource(self, name: str) -> float:
+        return float(self.ray.cluster_resources().get(name, 0))
+
+
+def _expected(error: Any) -> Exception:
+    """The failure that a task raised, as ours where it was ours."""
+    cause = error.cause
+    if isinstance(cause, DataError | ModelError):
+        return type(cause)(str(cause))
+    return DataError(f"extraction failed unexpectedly on a Ray worker:\n{error}")

@@ -1,0 +1,238 @@
+"""Shards on disk: what an extraction is, what a finished shard leaves behind, how shards become one file.
+
+Rows are written first and the manifest after them, so a shard that has its manifest is finished and is never
+done again; the rest may be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import DataError
+
+if TYPE_CHECKING:
+    from data.images import Images
+
+CODE_VERSION = 1
+"""Raised when a change here or in models/ changes the bits of a row: shards of older code are left aside."""
+
+SHARD = 256
+"""Pictures in a shard: less than a minute of VGG-16 on two cores, and a multiple of every usual batch."""
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What to extract and where unfinished work lies; pickles to every process that takes part.
+
+    weights: random:SEED or a file's path; weights_id: what the feature file says of them (random:SEED or a
+    sha256). work: a folder of this extraction's own; its name holds the stage's fingerprint. device and
+    precision: auto or a name; threads and batch: 0 is what suits the device. These four, and shard, the number
+    of pictures in one, change no more than a row's last bits.
+    """
+
+    images: Images
+    backbone: str
+    layer: str
+    weights: str
+    weights_id: str
+    work: Path
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int = 0
+    batch: int = 0
+    shard: int = SHARD
+
+    def shards(self) -> int:
+        """How many shards there are."""
+        return -(-len(self.images.ids) // self.shard)
+
+    def rows(self, shard: int) -> range:
+        """The rows of `images` that a shard has."""
+        return range(shard * self.shard, min((shard + 1) * self.shard, len(self.images.ids)))
+
+    def ids(self, shard: int) -> list[int]:
+        """The image ids of a shard."""
+        rows = self.rows(shard)
+        found: list[int] = self.images.ids[rows.start : rows.stop].tolist()
+        return found
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that may change a row's last bits: shards made under different settings are never merged."""
+
+    device: str  # cpu or cuda
+    processor: str
+    precision: str
+    batch: int
+    threads: int  # 0 on a GPU, where they change nothing
+    shard: int
+    torch: str
+    torchvision: str
+    code: int = CODE_VERSION
+
+    def folder(self, work: Path) -> Path:
+        """Where the shards made under these settings lie."""
+        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return work / f"{self.device}-{self.precision}-{digest[:16]}"
+
+
+@dataclass(frozen=True)
+class BadPicture:
+    """A picture that gave no features, and why."""
+
+    image_id: int
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """A finished shard as its manifest tells it. `about` holds the attributes of the feature file."""
+
+    shard: int
+    image_ids: list[int]
+    bad: list[BadPicture]
+    shape: list[int]
+    sha256: str
+    about: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What went into features.h5; `bad` is what did not."""
+
+    pictures: int
+    shape: tuple[int, ...]
+    bad: list[BadPicture]
+
+
+def write_shard(
+    extraction: Extraction,
+    settings: Settings,
+    shard: int,
+    features: NDArray[np.float16],
+    bad: dict[int, str],
+    about: dict[str, str],
+) -> ShardResult:
+    """Write a shard's rows without the bad ones (`bad`: their place and reason), then its manifest."""
+    folder = settings.folder(extraction.work)
+    folder.mkdir(parents=True, exist_ok=True)
+    ids, names = extraction.ids(shard), extraction.images.names
+    first = extraction.rows(shard).start
+    buffer = io.BytesIO()
+    np.save(buffer, np.delete(features, list(bad), axis=0) if bad else features, allow_pickle=False)
+    result = ShardResult(
+        shard=shard,
+        image_ids=ids,
+        bad=[BadPicture(ids[place], names[first + place], bad[place]) for place in sorted(bad)],
+        shape=list(features.shape[1:]),
+        sha256=hashlib.sha256(buffer.getbuffer()).hexdigest(),
+        about=about | {"weights": extraction.weights_id},
+    )
+    manifest = json.dumps(asdict(result) | {"settings": asdict(settings)}, indent=1) + "\n"
+    _replace(_rows_path(folder, shard), buffer.getvalue())
+    _replace(_manifest_path(folder, shard), manifest.encode())
+    return result
+
+
+def missing_shards(extraction: Extraction, settings: Settings) -> list[int]:
+    """The shards still to be done: without a manifest, of something else, or with rows of another sha256."""
+    folder = settings.folder(extraction.work)
+    return [shard for shard in range(extraction.shards()) if not _is_whole(extraction, folder, shard)]
+
+
+def merge_shards(extraction: Extraction, settings: Settings, path: Path, max_bad_images: int = 0) -> Merged:
+    """Write features.h5 from finished shards, one in memory at a time.
+
+    Raises DataError, with all bad pictures, where there are more than `max_bad_images` or nothing else.
+    """
+    from data.features import write_features
+
+    folder, images = settings.folder(extraction.work), extraction.images
+    results = [_read_manifest(folder, shard) for shard in range(extraction.shards())]
+    bad = [picture for result in results for picture in result.bad]
+    check_bad(bad, max_bad_images, len(images.ids))
+    left_out = {picture.image_id for picture in bad}
+    kept = [row for row, image_id in enumerate(images.ids.tolist()) if image_id not in left_out]
+    shape = tuple(results[0].shape)
+    blocks = (_read_rows(folder, result.shard) for result in results)
+    names = [images.names[row] for row in kept]
+    write_features(path, blocks, images.ids[kept], names, shape, results[0].about)
+    return Merged(len(kept), shape, bad)
+
+
+def check_bad(bad: list[BadPicture], allowed: int, total: int, most: int = 100) -> None:
+    """Raise DataError with the list of bad pictures, and the setting that would allow them."""
+    if len(bad) <= allowed and len(bad) < total:
+        return
+    lines = [f"  {picture.name} (id {picture.image_id}): {picture.reason}" for picture in bad[:most]]
+    if len(bad) > most:
+        lines.append(f"  and {len(bad) - most:,} more")
+    advice = "No picture is left."
+    if len(bad) < total:
+        advice = (
+            "Mend or remove them, or leave them out of the features with these lines in luigi.cfg "
+            f"(what is done is kept):\n[features]\nmax_bad_images = {len(bad)}"
+        )
+    head = f"{len(bad):,} of {total:,} pictures can't be used, {allowed:,} are allowed:"
+    raise DataError("\n".join([head, *lines, advice]))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside `path`, flush, rename: the name never shows half a file, even after a power cut."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    handle = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _rows_path(folder: Path, shard: int) -> Path:
+    return folder / f"shard-{shard:06}.npy"
+
+
+def _manifest_path(folder: Path, shard: int) -> Path:
+    return folder / f"shard-{shard:06}.json"
+
+
+def _read_manifest(folder: Path, shard: int) -> ShardResult:
+    fields: dict[str, Any] = json.loads(_manifest_path(folder, shard).read_bytes())
+    del fields["settings"]  # they are in the folder's name; in the file for whoever reads it
+    return ShardResult(**fields | {"bad": [BadPicture(**picture) for picture in fields["bad"]]})
+
+
+def _read_rows(folder: Path, shard: int) -> NDArray[np.float16]:
+    rows: NDArray[np.float16] = np.load(_rows_path(folder, shard), allow_pickle=False)
+    return rows
+
+
+def _is_whole(extraction: Extraction, folder: Path, shard: int) -> bool:
+    """Whether a shard is finished, unharmed and of this extraction; hashing costs a second for 1.5 GB."""
+    try:
+        result = _read_manifest(folder, shard)
+        with _rows_path(folder, shard).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    wanted = {"backbone": extraction.backbone, "layer": extraction.layer, "weights": extraction.weights_id}
+    return (
+        digest == result.sha256
+        and result.image_ids == extraction.ids(shard)
+        and wanted.items() <= result.about.items()
+    )

@@ -1,0 +1,139 @@
+"""The unit of extraction that every engine runs: some hundred pictures, from their bytes to rows on disk.
+
+Plain functions over data/ and models/ that pickle and know nothing of Luigi. torch is imported when they run.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from data.errors import DataError
+from tasks.shard_files import (
+    BadPicture,
+    Extraction,
+    Merged,
+    Settings,
+    ShardResult,
+    merge_shards,
+    missing_shards,
+    write_shard,
+)
+
+if TYPE_CHECKING:
+    from data.images import Images
+    from models.backbones import Backbone
+
+__all__ = [
+    "BadPicture",
+    "Extraction",
+    "Merged",
+    "Settings",
+    "ShardResult",
+    "extract_shard",
+    "extract_shards",
+    "merge_shards",
+    "missing_shards",
+    "prepare",
+]
+
+
+def prepare(extraction: Extraction, device: str = "") -> Settings:
+    """Load the backbone in this process and say under which settings it works.
+
+    `device` takes the place of the extraction's, for one process a GPU.
+    """
+    return _worker(*_choices(extraction, device))[1]
+
+
+def extract_shards(
+    extraction: Extraction,
+    settings: Settings,
+    shards: Iterable[int],
+    device: str = "",
+    on_batch: Callable[[int], None] = lambda pictures: None,
+) -> Iterator[ShardResult]:
+    """Do shards in turn, each written when it is yielded; meanwhile the next one's pictures are decoded."""
+    from models.extraction import extract_groups
+
+    backbone = _worker(*_choices(extraction, device))[0]
+    asked: deque[int] = deque()
+
+    def groups() -> Iterator[range]:
+        for shard in shards:
+            asked.append(shard)
+            yield extraction.rows(shard)
+
+    read = _Reader(extraction.images)
+    workers = _decoders() if settings.device == "cuda" else 0
+    for rows in extract_groups(backbone, read, groups(), settings.batch, workers, on_batch):
+        about = {"backbone": backbone.name, "layer": backbone.layer, "transform": backbone.transform}
+        yield write_shard(extraction, settings, asked.popleft(), rows.features, rows.bad, about)
+
+
+def extract_shard(extraction: Extraction, settings: Settings, shard: int) -> ShardResult:
+    """Do one shard. The backbone stays loaded in this process for the next."""
+    return next(extract_shards(extraction, settings, [shard]))
+
+
+class _Reader:
+    """images.read with its refusals as a picture's own fault."""
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+
+    def __call__(self, row: int) -> bytes:
+        from models.pictures import PictureError
+
+        try:
+            return self.images.read(row)
+        except DataError as error:
+            raise PictureError(str(error)) from error
+
+
+def _decoders() -> int:
+    """Processes that decode for one GPU: its share of the cores, less the one that drives it."""
+    import torch
+
+    from models.devices import cpu_threads
+
+    return max(1, cpu_threads() // torch.cuda.device_count() - 1)
+
+
+def _choices(extraction: Extraction, device: str) -> tuple[str, str, str, str, str, int, int, int]:
+    """What decides the worker, and can be a cache's key."""
+    e = extraction
+    return e.backbone, e.layer, e.weights, device or e.device, e.precision, e.threads, e.batch, e.shard
+
+
+@lru_cache(maxsize=1)
+def _worker(
+    name: str, layer: str, weights: str, where: str, precision: str, threads: int, batch: int, shard: int
+) -> tuple[Backbone, Settings]:
+    """This process's backbone, loaded once, and the settings in force."""
+    import torch
+    import torchvision
+
+    from models.backbones import load_backbone
+    from models.devices import cpu_threads, pick_device, pick_precision, processor_name, reproducible
+    from models.extraction import default_batch, fit_batch
+
+    device = pick_device(where)
+    threads = threads or cpu_threads()
+    reproducible(threads)
+    backbone = load_backbone(name, layer, weights, device, pick_precision(device, precision))
+    batch = min(batch or default_batch(device), shard)
+    on_cpu = device.type == "cpu"
+    settings = Settings(
+        device=device.type,
+        processor=processor_name(device),
+        precision=backbone.precision,
+        batch=batch if on_cpu else fit_batch(backbone, batch),
+        threads=threads if on_cpu else 0,
+        shard=shard,
+        torch=str(torch.__version__),  # torch's own subclass of str would import torch where it is unpickled
+        torchvision=str(torchvision.__version__),
+    )
+    return backbone, settings
