@@ -3,11 +3,12 @@
     python -m bench.score                # 121,512 questions x 10 answers, five interleaved runs: some minutes
     python -m bench.score --questions 5000 --runs 3
 
-Both score what their reader gives them: the loops the records of json.load, as the published evaluator does, and
-the vectorised code the typed annotations of data.annotations. Reading is not timed. The answers are real ones,
-repeated to the size of VQA v1's validation split. Repeating alone would flatter the code that treats each distinct
-string once, so every repeat after the first turns the answers that occur once into new ones: 69 thousand distinct
-answers, where the growth within the real ones (4,042 in 4,000 questions, 7,691 in 8,977) leads to about 60.
+Both score what their reader gives them: the loops the records of json.load, as the published evaluator does,
+and the vectorised code the typed annotations of data.annotations. Reading is not timed. The answers are real
+ones, repeated to the size of VQA v1's validation split. Repeating alone would flatter the code that treats
+each distinct string once, so every repeat after the first turns the answers that occur once into new ones: 69
+thousand distinct answers, where the growth within the real ones (4,042 in 4,000 questions, 7,691 in 8,977)
+leads to about 60.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def reference_accuracy(annotations: Sequence[Record], predictions: dict[int, str
 
 
 def reference_score(prediction: str, records: Sequence[Record]) -> float:
-    """One question: each human's record in turn is left out, and the prediction is held against the others."""
+    """One question: each human's record in turn is left out, the prediction held against the others."""
     prediction = _reference_clean(prediction)
     records = [{**record, "answer": _reference_clean(record["answer"])} for record in records]
     if len({record["answer"] for record in records}) > 1:
@@ -162,9 +163,8 @@ def main() -> None:
     made, predictions = realistic(options.data, options.questions)
     records, annotations = _both_readers(made)
     distinct = len({answer for annotation in annotations for answer in annotation.answers})
-    print(
-        f"{len(records)} questions, {sum(len(one.answers) for one in annotations)} answers, {distinct} distinct"
-    )
+    answers = sum(len(annotation.answers) for annotation in annotations)
+    print(f"{len(records)} questions, {answers} answers, {distinct} distinct")
     loops, ours = [], []
     for run in range(options.runs):
         slow, expected = _seconds(reference_accuracy, records, predictions)

@@ -214,8 +214,9 @@ def _percent_by(scores: NDArray[np.float64], types: Sequence[str]) -> dict[str, 
 
 
 def _percent(total: float, size: int) -> float:
-    """As the official code rounds. Its `total` is added one question after another: so do add.accumulate and
+    """A mean in percent, rounded as the official code rounds.
 
-    bincount, where np.sum adds pairwise and Python's sum compensates since 3.12.
+    Its total is added one question after another. So do add.accumulate and bincount; np.sum adds pairwise,
+    and Python's own sum compensates since 3.12.
     """
     return round(100 * float(total) / int(size), 2)

@@ -1,36 +1,49 @@
-"""The official questions and annotations files, typed, checked and complete, or refused with what is wrong."""
+"""The official questions and annotations JSON, typed and checked: what passes here needs no check elsewhere.
+
+A file of VQA v2 has 443,757 questions with ten answers each. So entries are decoded one by one from the bytes
+(a fault is known by its position, and only one entry's intermediate objects are alive at a time), equal strings
+are one object, and the structs are unknown to the garbage collector.
+"""
 
 from __future__ import annotations
 
-import itertools
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from data.archives import read_member
+from data.baselines import commonest
 from data.errors import DataError
+from data.normalisation import normalise
 
 HUMANS = 10
-"""Answers that every question of an official dataset has."""
+"""Answers that every official question has; own data may have fewer."""
 
-_ID = 2**63  # ids are stored as int64
 _BOM = b"\xef\xbb\xbf"
+_SHOWN = 3  # faults that an error message spells out
+
+_Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Entry = TypeVar("_Entry")
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
-    """One question; `multiple_choices` are v1's 18 (absent from open-ended files)."""
+    """One entry of a questions file. `multiple_choices`: v1's 18 choices, in files of that task only."""
 
-    question_id: int
-    image_id: int
+    question_id: _Id
+    image_id: _Id
     question: str
-    multiple_choices: tuple[str, ...] = ()
+    multiple_choices: tuple[str, ...] | None = None
 
 
 class Annotation(msgspec.Struct, frozen=True, gc=False):
-    """What people said to one question: `multiple_choice_answer` is the consensus, `answers` are all of theirs."""
+    """One entry of an annotations file; `answers` are the humans' raw strings.
+
+    `question_type` is "" where own data has none and `in_order` has not yet seen the question.
+    """
 
     question_id: int
     image_id: int
@@ -40,170 +53,252 @@ class Annotation(msgspec.Struct, frozen=True, gc=False):
     answers: tuple[str, ...]
 
 
-class _Answer(msgspec.Struct, gc=False):
+class _Human(msgspec.Struct, gc=False):
     answer: str
 
 
-class _Annotation(msgspec.Struct, gc=False):
-    """As it stands in the file."""
-
-    question_id: int
-    image_id: int
-    multiple_choice_answer: str
-    answers: list[_Answer]
+class _Official(msgspec.Struct, gc=False, kw_only=True):
+    question_id: _Id
+    image_id: _Id
     question_type: str
     answer_type: str
+    multiple_choice_answer: str
+    answers: list[_Human]
 
 
-class _QuestionsFile(msgspec.Struct, gc=False):
-    questions: list[Question]
+class _Own(_Official, gc=False, kw_only=True):
+    question_type: str = ""
+    answer_type: str = ""
+    multiple_choice_answer: str = ""
 
 
-class _AnnotationsFile(msgspec.Struct, gc=False):
-    annotations: list[_Annotation]
+class _QuestionsFile(msgspec.Struct):
+    questions: list[msgspec.Raw]
 
 
-class _RawFile(msgspec.Struct, gc=False):
-    questions: list[msgspec.Raw] = []
-    annotations: list[msgspec.Raw] = []
+class _AnnotationsFile(msgspec.Struct):
+    annotations: list[msgspec.Raw]
 
 
-Kind = TypeVar("Kind")
+class _Named(msgspec.Struct):
+    question_id: _Id
+
+
+_QUESTION = msgspec.json.Decoder(Question)
+_NAMED = msgspec.json.Decoder(_Named)
 
 
 def read_questions(path: Path | str, member: str | None = None) -> list[Question]:
-    """All questions of a zip's member or of a plain JSON file, in file order.
+    """The questions of `member` inside the zip `path`, or of the JSON file `path`, in file order.
 
-    DataError names the file and what is wrong: not JSON, a field missing or ill-typed (the first position and how
-    many), ids given twice or beyond int64.
+    DataError, with file, position or id, and count: no such file, not JSON, a missing or ill-typed field, ids
+    below 0 or beyond 64 bits, an id twice, choices for some questions only, no questions.
     """
-    name = _name(path, member)
-    questions = _decode(_content(path, member), name, _QuestionsFile, Question, "questions").questions
-    _check_ids(name, "question_id", [one.question_id for one in questions])
+    name, entries = _entries(path, member, "questions")
+    strings: dict[str, str] = {}
+
+    def one(raw: msgspec.Raw) -> Question:
+        entry = _QUESTION.decode(raw)
+        if entry.multiple_choices is None:
+            return entry
+        if not entry.multiple_choices:
+            raise msgspec.ValidationError("`multiple_choices` is empty")
+        choices = tuple([strings.setdefault(choice, choice) for choice in entry.multiple_choices])
+        return Question(entry.question_id, entry.image_id, entry.question, choices)
+
+    questions = _decode(name, "questions", entries, one)
+    without = [question.question_id for question in questions if question.multiple_choices is None]
+    if 0 < len(without) < len(questions):
+        raise DataError(
+            f"{name}: {_ids(without, len(questions), 'questions')} no multiple_choices while the others have; "
+            "expected all or none."
+        )
     return questions
 
 
-def read_annotations(
-    path: Path | str, member: str | None = None, humans: int | None = HUMANS
-) -> list[Annotation]:
-    """All annotations of a zip's member or of a plain JSON file, in file order.
+def read_annotations(path: Path | str, member: str | None = None, own_data: bool = False) -> list[Annotation]:
+    """The annotations of `member` inside the zip `path`, or of the JSON file `path`, in file order.
 
-    `humans`: how many answers each must have; None allows one or more (own data). DataErrors as `read_questions`.
-    Equal strings are one object: v2's 6.6 million answers are 0.2 million different ones.
+    `own_data` allows one to ten answers where official files have ten, and infers what is missing: the consensus
+    answer is the commonest (ties by alphabet), the answer type is told by the consensus answer, the question
+    type is left "" for `in_order`. DataError as in `read_questions`, and for another number of answers.
     """
-    name = _name(path, member)
-    raw = _decode(_content(path, member), name, _AnnotationsFile, _Annotation, "annotations").annotations
-    _check_ids(name, "question_id", [one.question_id for one in raw])
-    wrong = [one for one in raw if (len(one.answers) != humans if humans else not one.answers)]
-    if wrong:
+    name, entries = _entries(path, member, "annotations")
+    decoder = msgspec.json.Decoder(_Own if own_data else _Official)
+    least = 1 if own_data else HUMANS
+    strings: dict[str, str] = {}
+
+    def same(text: str) -> str:
+        return strings.setdefault(text, text)
+
+    def one(raw: msgspec.Raw) -> Annotation:
+        entry = decoder.decode(raw)
+        answers = tuple([strings.setdefault(human.answer, human.answer) for human in entry.answers])
+        if not least <= len(answers) <= HUMANS:
+            expected = f"one to {HUMANS}" if own_data else f"{HUMANS}"
+            raise msgspec.ValidationError(f"{len(answers)} answers, expected {expected}")
+        consensus = same(entry.multiple_choice_answer or (commonest(answers) if own_data else ""))
+        return Annotation(
+            entry.question_id,
+            entry.image_id,
+            same(entry.question_type),
+            same(entry.answer_type or (_answer_type(consensus) if own_data else "")),
+            consensus,
+            answers,
+        )
+
+    return _decode(name, "annotations", entries, one)
+
+
+def check_pairs(questions: Sequence[Question], annotations: Sequence[Annotation]) -> None:
+    """DataError unless each question has exactly one annotation, about the same image, and the reverse."""
+    images = {question.question_id: question.image_id for question in questions}
+    annotated = {annotation.question_id: annotation.image_id for annotation in annotations}
+    pairs: list[tuple[str, list[int], int]] = [
+        ("questions have the id of another", _repeated(questions), len(questions)),
+        ("annotations have the id of another", _repeated(annotations), len(annotations)),
+        ("questions have no annotation", [one for one in images if one not in annotated], len(questions)),
+        ("annotations have no question", [one for one in annotated if one not in images], len(annotations)),
+    ]
+    shared = images.keys() & annotated.keys() if images != annotated else set()
+    other = sorted(one for one in shared if images[one] != annotated[one])
+    pairs.append(("annotations name another image than their question", other, len(annotations)))
+    faults = [f"{len(ids):,} of {of:,} {what} (question_id {_some(ids)})" for what, ids, of in pairs if ids]
+    if faults:
         raise DataError(
-            f"{name}: {len(wrong):,} of {len(raw):,} questions do not have {humans or 'any'} answers; the first is "
-            f"question {wrong[0].question_id} with {len(wrong[0].answers)}"
+            "The questions and the annotations do not belong together: "
+            + "; ".join(faults)
+            + ". Expected one "
+            "annotation for each question: take both files from the same split and version."
         )
-    known: dict[str, str] = {}
-    one_of = known.setdefault
-    annotations = []
-    for position, one in enumerate(raw):
-        answers = tuple([one_of(a.answer, a.answer) for a in one.answers])
-        kind, type_, said = one.question_type, one.answer_type, one.multiple_choice_answer
-        annotations.append(
-            Annotation(
-                one.question_id, one.image_id, one_of(kind, kind), one_of(type_, type_), one_of(said, said), answers
-            )
-        )
-        raw[position] = None  # type: ignore[call-overload]  # gives its memory back while the other list grows
-    return annotations
 
 
 def in_order(annotations: Sequence[Annotation], questions: Sequence[Question]) -> list[Annotation]:
-    """The annotation of each question, in the order of the questions.
+    """The annotations in the order of `questions`, pairs checked; a missing question type is the first word."""
+    check_pairs(questions, annotations)
+    by_id = {annotation.question_id: annotation for annotation in annotations}
+    ordered = [by_id[question.question_id] for question in questions]
+    for place, annotation in enumerate(ordered):
+        if not annotation.question_type:
+            words = questions[place].question.lower().split()
+            ordered[place] = msgspec.structs.replace(annotation, question_type=words[0] if words else "none")
+    return ordered
 
-    DataError counts and names questions without annotation and annotations without question, and pairs that
-    disagree about the picture.
-    """
-    by_id = {one.question_id: one for one in annotations}
-    asked = {one.question_id for one in questions}
-    without = [one.question_id for one in questions if one.question_id not in by_id]
-    extra = [number for number in by_id if number not in asked]
-    if without or extra:
+
+def check_images(
+    questions: Sequence[Question], image_ids: Iterable[int], image_set: str = "the image set"
+) -> None:
+    """DataError if questions are about images that `image_ids` lacks."""
+    there = set(map(int, image_ids))
+    absent = Counter(question.image_id for question in questions if question.image_id not in there)
+    if absent:
         raise DataError(
-            f"questions and annotations do not belong together: {len(without):,} questions have no annotation"
-            f"{_examples(without)}, {len(extra):,} annotations have no question{_examples(extra)}"
+            f"{absent.total():,} of {len(questions):,} questions are about {len(absent):,} images that {image_set} "
+            f"lacks (image_id {_some(absent)}). It has {len(there):,} images; do they belong to these questions?"
         )
-    apart = [one.question_id for one in questions if by_id[one.question_id].image_id != one.image_id]
-    if apart:
-        raise DataError(f"{len(apart):,} questions and their annotations name different pictures{_examples(apart)}")
-    return [by_id[one.question_id] for one in questions]
 
 
-def check_images(questions: Iterable[Question], image_ids: Iterable[int], image_set: str) -> None:
-    """DataError where questions are about pictures that the image set lacks, with count and examples."""
-    known = set(image_ids)
-    missing = sorted({one.image_id for one in questions} - known)
-    if missing:
-        raise DataError(f"{len(missing):,} pictures that questions ask about are not in {image_set}{_examples(missing)}")
+def _entries(path: Path | str, member: str | None, field: str) -> tuple[str, list[msgspec.Raw]]:
+    """What to call the file in messages, and its entries as views of its bytes, not yet decoded."""
+    name = f"{path}: {member}" if member else str(path)
+    content = _content(Path(path), member)
+    kind = _QuestionsFile if field == "questions" else _AnnotationsFile
+    try:
+        entries = getattr(msgspec.json.decode(content, type=kind), field)
+    except msgspec.ValidationError as error:
+        expected = f'expected an object with "{field}": [...], as the official files have it'
+        raise DataError(f"{name}: no {field} file ({error}); {expected}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DataError(
+            f"{name}: {len(content):,} bytes that are not JSON: {_where(content, error)}."
+        ) from None
+    if not entries:
+        raise DataError(f"{name}: holds no {field}; expected at least one.")
+    return name, entries
 
 
-def _content(path: Path | str, member: str | None) -> bytes:
-    if member is not None:
-        content = read_member(Path(path), member)
+def _content(path: Path, member: str | None) -> memoryview:
+    """The file's bytes without a byte order mark."""
+    if member:
+        content = read_member(path, member)
     else:
         try:
-            content = Path(path).read_bytes()
+            content = path.read_bytes()
         except OSError as error:
-            raise DataError(f"{path}: can't be read: {error.strerror}") from error
-    return content.removeprefix(_BOM)
+            raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
+        if content.startswith(b"PK\x03\x04"):
+            raise DataError(f"{path}: is a zip; say which of its members to read.")
+    return memoryview(content)[len(_BOM) * content.startswith(_BOM) :]
 
 
-def _name(path: Path | str, member: str | None) -> str:
-    return f"{path}: {member}" if member else str(path)
+def _decode(
+    name: str, field: str, entries: Sequence[msgspec.Raw], decode: Callable[[msgspec.Raw], _Entry]
+) -> list[_Entry]:
+    """All entries by `decode`; a DataError that counts and names those that it refuses, and repeated ids."""
+    found: list[_Entry] = []
+    faults: list[str] = []
+    refused = 0
+    for place, raw in enumerate(entries):
+        try:
+            found.append(decode(raw))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            refused += 1
+            if refused <= _SHOWN:
+                faults.append(f"position {place:,}{_named(raw)}: {_brief(error)}")
+    if refused:
+        more = f"; and {refused - _SHOWN:,} more" if refused > _SHOWN else ""
+        shown = "; ".join(faults) + more
+        raise DataError(f"{name}: {refused:,} of {len(entries):,} {field} are malformed ({shown}).")
+    repeated = _repeated(found)
+    if repeated:
+        raise DataError(
+            f"{name}: {_ids(repeated, len(found), field)} the question_id of another; expected each id once."
+        )
+    return found
 
 
-def _decode(content: bytes, name: str, file: type[Kind], item: type, key: str) -> Kind:
+def _repeated(entries: Sequence[Any]) -> list[int]:
+    """Ids that entries have after another entry had them."""
+    ids = [entry.question_id for entry in entries]
+    if len(set(ids)) == len(ids):
+        return []
+    return [number for number, times in Counter(ids).items() for _ in range(times - 1)]
+
+
+def _named(raw: msgspec.Raw) -> str:
     try:
-        return msgspec.json.decode(content, type=file)
-    except msgspec.ValidationError as error:
-        raise DataError(f"{name}: {_all_faults(content, item, key) or error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{name}: is not JSON as it should be: {error}") from None
-    except RecursionError:
-        raise DataError(f"{name}: is nested too deeply to be a {key} file") from None
-
-
-def _all_faults(content: bytes, item: type, key: str) -> str:
-    """How many entries are ill-formed, and the first one's place and fault; nothing if the whole file's form is wrong."""
-    try:
-        entries = getattr(msgspec.json.decode(content, type=_RawFile), key)
+        return f", question_id {_NAMED.decode(raw).question_id}"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    faults = []
-    for position, entry in enumerate(entries):
-        try:
-            msgspec.json.decode(entry, type=item)
-        except msgspec.ValidationError as error:
-            faults.append((position, str(error), bytes(entry[:200])))
-    if not faults:
-        return ""
-    position, why, entry = faults[0]
-    number = _id_in(entry)
-    return f"{len(faults):,} of {len(entries):,} {key} are ill-formed; the first is number {position}{number}: {why}"
 
 
-def _id_in(entry: bytes) -> str:
-    start = entry.find(b'"question_id":')
-    digits = itertools.takewhile(lambda c: c.isdigit(), entry[start + 14 :].decode("latin-1").lstrip())
-    found = "".join(digits) if start >= 0 else ""
-    return f" (question_id {found})" if found else ""
+def _brief(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return str(error).replace(" - at `$`", "")[:200]
 
 
-def _check_ids(name: str, what: str, ids: list[int]) -> None:
-    if len(set(ids)) < len(ids):
-        twice = [number for number, times in Counter(ids).items() if times > 1]
-        raise DataError(f"{name}: {len(twice):,} {what}s stand there more than once{_examples(twice)}")
-    wide = [number for number in ids if not -_ID <= number < _ID]
-    if wide:
-        raise DataError(f"{name}: {len(wide):,} {what}s are beyond 64 bits{_examples(wide)}")
+def _where(content: memoryview, error: Exception) -> str:
+    """A decoding error with the text around the byte that it names."""
+    at = re.search(r"\(byte (\d+)\)$", str(error))
+    if not at:
+        return _brief(error)
+    near = bytes(content[max(0, int(at[1]) - 30) : int(at[1]) + 10]).decode("utf-8", "replace")
+    return f"{error}, near {near!r}"
 
 
-def _examples(ids: list[Any]) -> str:
-    return f" (such as {', '.join(str(number) for number in ids[:3])})" if ids else ""
+def _answer_type(consensus: str) -> str:
+    """The official three: yes/no, number, other."""
+    text = normalise(consensus)
+    if text in ("yes", "no"):
+        return "yes/no"
+    return "number" if re.fullmatch(r"\d+(\.\d+)?", text) else "other"
+
+
+def _ids(ids: Sequence[int], of: int, what: str) -> str:
+    return f"{len(ids):,} of {of:,} {what} (question_id {_some(ids)}) have"
+
+
+def _some(ids: Iterable[int]) -> str:
+    listed = list(ids)
+    return ", ".join(map(str, listed[:_SHOWN])) + (", ..." if len(listed) > _SHOWN else "")

@@ -1,9 +1,11 @@
-"""Answers as classes: the consensus, what each human said, and what each class would score."""
+"""Answers as classes: the consensus answer, the ten humans', and what each class would earn officially."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import h5py
@@ -17,17 +19,21 @@ from data.normalisation import clean, normalise
 from data.questions import Vocabulary
 
 OUTSIDE = -1
-"""An answer that is no class."""
+"""The class of an answer that is not among the vocabulary's."""
 
 NO_HUMAN = -2
-"""Fills a row where a question has fewer answers than others."""
+"""Fills the rows of questions with fewer humans, or fewer soft classes, than the widest."""
+
+_ARRAYS = ("consensus", "humans", "question_ids", "soft_classes", "soft_scores")
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """consensus (Q,) int32 class or −1; humans (Q, H) int32 class, −1 outside, −2 no such human; question_ids (Q,) int64;
-    soft_classes (Q, K) int32 (−2 behind) with soft_scores (Q, K) float32, the official scores of those classes;
-    classes: how many there are."""
+class EncodedAnswers:
+    """consensus (Q,) int32; humans (Q, H) int32; question_ids (Q,) int64; soft_classes (Q, K) int32 and
+    soft_scores (Q, K) float32: every class that earns something on a question, and how much.
+
+    `classes`: how many there are, as the vocabulary says.
+    """
 
     consensus: NDArray[np.int32]
     humans: NDArray[np.int32]
@@ -37,68 +43,96 @@ class Encoded:
     classes: int
 
 
-def encode_answers(annotations: Sequence[Annotation], vocabulary: Vocabulary) -> Encoded:
-    """Classes in the order of the annotations. Raw strings decide consensus and humans (as the seed), processed ones
-    the soft scores (as the official accuracy)."""
-    class_of = vocabulary.answer_classes
-    count = len(annotations)
-    width = max((len(one.answers) for one in annotations), default=0)
-    humans = np.full((count, width), NO_HUMAN, np.int32)
-    for row, one in enumerate(annotations):
-        humans[row, : len(one.answers)] = [class_of.get(answer, OUTSIDE) for answer in one.answers]
-    consensus = (class_of.get(one.multiple_choice_answer, OUTSIDE) for one in annotations)
-    soft_classes, soft_scores = _soft(annotations, vocabulary)
-    return Encoded(
-        np.fromiter(consensus, np.int32, count),
-        humans,
-        np.fromiter((one.question_id for one in annotations), np.int64, count),
+def encode_answers(annotations: Sequence[Annotation], vocabulary: Vocabulary) -> EncodedAnswers:
+    """Classes of the annotations, in their order.
+
+    The consensus answer and the humans' are matched as they were written, as the seed does. The soft scores are
+    the official accuracy of each class, whose rule compares normalised text: a class may earn something that no
+    human wrote in just that way, and two classes of the same normalised text earn the same.
+    """
+    ids = vocabulary.answer_ids
+    consensus = [ids.get(annotation.multiple_choice_answer, OUTSIDE) for annotation in annotations]
+    soft_classes, soft_scores = _soft_targets(annotations, vocabulary)
+    return EncodedAnswers(
+        np.array(consensus, np.int32),
+        _humans(annotations, ids),
+        np.fromiter((annotation.question_id for annotation in annotations), np.int64, len(annotations)),
         soft_classes,
         soft_scores,
         len(vocabulary.answers),
     )
 
 
-def _soft(
+def _humans(annotations: Sequence[Annotation], ids: dict[str, int]) -> NDArray[np.int32]:
+    """(Q, H): H is the most humans of any question."""
+    counts = np.fromiter((len(annotation.answers) for annotation in annotations), np.int64, len(annotations))
+    every = chain.from_iterable(annotation.answers for annotation in annotations)
+    present = np.arange(counts.max(initial=1)) < counts[:, None]
+    humans = np.full(present.shape, NO_HUMAN, np.int32)
+    humans[present] = np.fromiter((ids.get(answer, OUTSIDE) for answer in every), np.int32, int(counts.sum()))
+    return humans
+
+
+def _soft_targets(
     annotations: Sequence[Annotation], vocabulary: Vocabulary
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Per question the classes that would score, and how much, packed to the left."""
-    texts, codes, scores = answer_scores_table([one.answers for one in annotations], NO_HUMAN)
-    table = np.array([_class_of(vocabulary).get(text, OUTSIDE) for text in texts] + [OUTSIDE], np.int32)
-    classes = np.where(codes >= 0, table[codes], OUTSIDE)
-    scored = (classes >= 0) & (scores > 0)
-    order = np.argsort(~scored, axis=1, kind="stable")
-    width = max(1, int(scored.sum(axis=1).max(initial=0)))
-    classes = np.take_along_axis(np.where(scored, classes, NO_HUMAN), order, axis=1)[:, :width]
-    scores = np.take_along_axis(np.where(scored, scores, 0), order, axis=1)[:, :width]
-    return classes.astype(np.int32), scores.astype(np.float32)
+    """(Q, K) classes and their official scores, by first appearance of the answer, then by class."""
+    humans = [annotation.answers for annotation in annotations]
+    texts, codes, scores = answer_scores_table(humans, absent=NO_HUMAN)
+    agreed = np.fromiter((len(set(map(clean, set(ten)))) == 1 for ten in humans), bool, len(humans))
+    # (rank, text): the classes that a text stands for; one column of NO_HUMAN behind, for the codes of nobody
+    cleaned, normalised = (_classes_of(texts, vocabulary.answers, form) for form in (clean, normalise))
+    by_rank = [
+        np.where(agreed[:, None], _rank(cleaned, rank)[codes], _rank(normalised, rank)[codes])
+        for rank in range(max(cleaned.shape[0], normalised.shape[0]))
+    ]
+    classes = np.stack(by_rank, axis=2).reshape(len(humans), -1)
+    scores = np.repeat(scores, len(by_rank), axis=1)
+    inside = classes != NO_HUMAN
+    order = np.argsort(~inside, axis=1, kind="stable")[:, : max(1, int(inside.sum(axis=1).max(initial=0)))]
+    classes, scores = (np.take_along_axis(array, order, axis=1) for array in (classes, scores))
+    return classes.astype(np.int32), np.where(classes == NO_HUMAN, 0, scores).astype(np.float32)
 
 
-def _class_of(vocabulary: Vocabulary) -> dict[str, int]:
-    """The class of a compared text: the commonest of the answers that are processed to it."""
-    found: dict[str, int] = {}
-    for number, answer in enumerate(vocabulary.answers):
-        found.setdefault(normalise(answer), number)
-    for number, answer in enumerate(vocabulary.answers):
-        found.setdefault(clean(answer), number)  # where all humans agree, answers are compared unprocessed
-    return found
+def _classes_of(
+    texts: Sequence[str], answers: Sequence[str], form: Callable[[str], str]
+) -> NDArray[np.int32]:
+    """(R, T + 2) int32: for each text the classes whose `form` it is, NO_HUMAN behind and in the last two columns,
+
+    which the code NO_HUMAN points at.
+    """
+    by_text: defaultdict[str, list[int]] = defaultdict(list)
+    for number, answer in enumerate(answers):
+        by_text[form(answer)].append(number)
+    table = np.full((max([1, *map(len, by_text.values())]), len(texts) + 2), NO_HUMAN, np.int32)
+    for column, text in enumerate(texts):
+        found = by_text.get(text, ())
+        table[: len(found), column] = found
+    return table
 
 
-def write_answers(path: Path, encoded: Encoded) -> None:
-    """answers.h5, the same bytes for the same arrays."""
-    with h5py.File(path, "w", track_order=False) as file:
-        for field in fields(Encoded):
-            value = getattr(encoded, field.name)
-            if field.name == "classes":
-                file.attrs["classes"] = value
-            else:
-                file.create_dataset(field.name, data=value, track_times=False)
+def _rank(table: NDArray[np.int32], rank: int) -> NDArray[np.int32]:
+    return table[rank] if rank < len(table) else np.full(table.shape[1], NO_HUMAN, np.int32)
 
 
-def read_answers(path: Path) -> Encoded:
-    """The inverse; DataError for a file of another form."""
+def write_answers(path: Path, encoded: EncodedAnswers) -> None:
+    """answers.h5: the arrays, and how many classes there are. Equal content gives equal bytes."""
+    with h5py.File(path, "w") as file:
+        for name in _ARRAYS:
+            file.create_dataset(name, data=getattr(encoded, name), track_times=False)
+        file.attrs["classes"] = encoded.classes
+
+
+def read_answers(path: Path) -> EncodedAnswers:
+    """The arrays of an answers.h5. DataError where it is none."""
     try:
         with h5py.File(path, "r") as file:
-            arrays = {name.name: file[name.name][...] for name in fields(Encoded) if name.name != "classes"}
-            return Encoded(**arrays, classes=int(file.attrs["classes"]))
-    except (OSError, KeyError) as error:
-        raise DataError(f"{path}: not encoded answers ({error})") from error
+            arrays = {name: file[name][...] for name in _ARRAYS}
+            encoded = EncodedAnswers(**arrays, classes=int(file.attrs["classes"]))
+    except (OSError, KeyError, TypeError, AttributeError) as error:
+        expected = f"HDF5 with {', '.join(_ARRAYS)} and the attribute classes"
+        raise DataError(f"{path}: not encoded answers ({error}). Expected {expected}.") from error
+    if len({len(array) for array in arrays.values()}) != 1:
+        sizes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise DataError(f"{path}: arrays of different lengths: {sizes}; expected one row a question.")
+    return encoded

@@ -1,7 +1,8 @@
-"""Word vectors: only the rows that the vocabulary needs are parsed, straight from the zip."""
+"""The vocabulary's rows of a GloVe text file, read inside its zip; only these rows are parsed."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ from data.questions import Vocabulary
 
 @dataclass(frozen=True)
 class Embeddings:
-    """matrix (V, D) float32, a row an id (padding and UNK zeros); found (V,) bool: whether GloVe has the word."""
+    """matrix (V, D) float32: row i is the vector of word id i, zeros for padding, the unknown word and words
+    without a vector; found (V,) bool: which rows have one.
+    """
 
     matrix: NDArray[np.float32]
     found: NDArray[np.bool_]
@@ -27,61 +30,73 @@ class Embeddings:
 def read_vectors(
     zip_path: Path, member: str, words: Sequence[str], dimensions: int, progress: Progress = silent
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Vectors of `words`: ((len(words), dimensions) float32, found (len(words),) bool); zeros where there is none.
+    """(len(words), D) float32 and (len(words),) bool: the vectors of `words` in `member`, zeros where it has none.
 
-    A line is a word, then the numbers; words may hold spaces (840B), so it is split from the right. Of a word given
-    twice the first line counts. DataError for a needed line of other length or with numbers that are not finite.
+    A line is a word, then D numbers, separated by single spaces; words may hold spaces themselves. DataError, with
+    the line's number: a wanted word with another number of values, with one that is no finite number, or twice.
     """
-    row_of = {word.encode(): row for row, word in enumerate(words)}
+    wanted = {word.encode(): row for row, word in enumerate(words)}
+    if len(wanted) != len(words):
+        raise DataError(f"{len(words) - len(wanted)} words are asked for twice; expected each once.")
+    firsts = {word.partition(b" ")[0] for word in wanted}
     matrix = np.zeros((len(words), dimensions), np.float32)
     found = np.zeros(len(words), bool)
-    with open_member(zip_path, member) as lines:
-        for number, line in enumerate(lines, start=1):
-            head = line.split(b" ", 1)[0]
-            row = row_of.get(head)
-            if row is None or found[row]:
+    with open_member(zip_path, member) as file:
+        for number, line in enumerate(file, 1):
+            if line[: line.find(b" ")] not in firsts and number > 1:
                 continue
-            matrix[row] = _numbers(line, head, dimensions, f"{zip_path}: {member} line {number:,}")
+            word, values = _split(line, dimensions, f"{zip_path}: {member}, line {number:,}")
+            row = wanted.get(word)
+            if row is None:
+                continue
+            if found[row]:
+                raise DataError(
+                    f"{zip_path}: {member}, line {number:,}: {words[row]!r} has a vector already."
+                )
+            matrix[row] = values
             found[row] = True
-            progress(int(found.sum()), len(words), "words found")
+            progress(int(found.sum()), len(words), "")
     return matrix, found
 
 
-def _numbers(line: bytes, word: bytes, dimensions: int, where: str) -> NDArray[np.float32]:
-    parts = line.rstrip().split(b" ")[1:]
-    if len(parts) != dimensions:
-        raise DataError(f"{where}: {len(parts)} numbers behind {word.decode()!r}; expected {dimensions}")
+def _split(line: bytes, dimensions: int, place: str) -> tuple[bytes, list[float]]:
+    """Word and values of a line, checked."""
+    word, *numbers = line.rstrip(b"\r\n ").rsplit(b" ", dimensions)
     try:
-        numbers = np.array(parts, np.float32)
-    except ValueError as error:
-        raise DataError(f"{where}: {error}") from None
-    if not np.isfinite(numbers).all():
-        raise DataError(f"{where}: numbers that are not finite behind {word.decode()!r}")
-    return numbers
+        values = [float(text) for text in numbers]
+    except ValueError:
+        values = [math.nan]
+    if len(values) != dimensions or not all(map(math.isfinite, values)):
+        raise DataError(
+            f"{place}: no {dimensions} finite numbers behind {word[:40].decode(errors='replace')!r}."
+        )
+    return word, values
 
 
 def embedding_matrix(
     vocabulary: Vocabulary, zip_path: Path, member: str, dimensions: int, progress: Progress = silent
 ) -> Embeddings:
-    """One row an id of the vocabulary."""
-    vectors, known = read_vectors(zip_path, member, vocabulary.words, dimensions, progress)
-    matrix = np.zeros((vocabulary.size, dimensions), np.float32)
-    found = np.zeros(vocabulary.size, bool)
-    matrix[1:-1], found[1:-1] = vectors, known
-    return Embeddings(matrix, found)
+    """The vectors of a vocabulary, a row for each word id. DataError as in `read_vectors`."""
+    matrix, found = read_vectors(zip_path, member, vocabulary.words, dimensions, progress)
+    ends = ((1, 1), (0, 0))  # padding before the words, the unknown word after them
+    return Embeddings(np.pad(matrix, ends), np.pad(found, 1))
 
 
 def write_embeddings(path: Path, embeddings: Embeddings) -> None:
-    """embeddings.h5, the same bytes for the same arrays."""
-    with h5py.File(path, "w", track_order=False) as file:
+    """embeddings.h5: matrix and found. Equal content gives equal bytes."""
+    with h5py.File(path, "w") as file:
         file.create_dataset("matrix", data=embeddings.matrix, track_times=False)
         file.create_dataset("found", data=embeddings.found, track_times=False)
 
 
 def read_embeddings(path: Path) -> Embeddings:
-    """The inverse; DataError for a file of another form."""
+    """The arrays of an embeddings.h5. DataError where it is none."""
     try:
         with h5py.File(path, "r") as file:
-            return Embeddings(file["matrix"][...], file["found"][...])
-    except (OSError, KeyError) as error:
-        raise DataError(f"{path}: not word vectors ({error})") from error
+            embeddings = Embeddings(file["matrix"][...], file["found"][...])
+    except (OSError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: no embeddings ({error}). Expected HDF5 with matrix and found.") from error
+    if embeddings.matrix.ndim != 2 or embeddings.found.shape != embeddings.matrix.shape[:1]:
+        shapes = f"matrix {embeddings.matrix.shape}, found {embeddings.found.shape}"
+        raise DataError(f"{path}: {shapes}; expected (V, D) and (V,).")
+    return embeddings

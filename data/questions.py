@@ -1,117 +1,29 @@
-"""Questions as ids: the tokeniser, the vocabulary, and rows of 26 with zeros on the left."""
+"""Questions as words and as ids: the tokeniser, the vocabulary, and rows of 26 ids with zeros on the left."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import h5py
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from data.annotations import Annotation, Question
+from data.annotations import Annotation, Question, in_order
 from data.errors import DataError
 
 MAX_LENGTH = 26
-"""Ids a question: no question of VQA v1 is longer (docs/text.md)."""
+"""Words of a question that count. The longest of VQA v1 has 26 tokens; own questions may be longer."""
 
 PAD = 0
-"""The id that fills a row from the left; its word vector is zeros."""
-
-# Where none of these stand, Treebank's rules split at white space alone but for a sentence's last mark. Apostrophes,
-# digits' commas, quotes, brackets and words like "cannot" or "gonna" go the long way.
-_PLAIN = re.compile(r"[a-z0-9 ]+\??")
-_SPLIT_WORDS = re.compile(r"\b(cannot|gimme|gonna|gotta|lemme|wanna|d'ye|more'n|'tis|'twas)\b")
-
-
-def tokenize(question: str) -> list[str]:
-    """NLTK's Treebank tokens of the lower-cased question, as the original's prepro takes them."""
-    text = question.lower()
-    if _PLAIN.fullmatch(text) and not _SPLIT_WORDS.search(text):
-        return text[:-1].split() + ["?"] if text.endswith("?") else text.split()
-    return _treebank()(text)
-
-
-@cache
-def _treebank():  # type: ignore[no-untyped-def]
-    from nltk.tokenize import NLTKWordTokenizer  # needs no data download, unlike word_tokenize
-
-    return NLTKWordTokenizer().tokenize
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """Words (id 1 for the first, 0 is padding) and answer classes (from 0), each with its count.
-
-    Both are ordered by count, then alphabet. `unknown_id` follows the last word.
-    """
-
-    words: list[str]
-    word_counts: list[int]
-    answers: list[str]
-    answer_counts: list[int]
-    questions: int
-    kept_questions: int
-
-    @property
-    def unknown_id(self) -> int:
-        return len(self.words) + 1
-
-    @property
-    def size(self) -> int:
-        """Rows of the embedding matrix: padding, the words, UNK."""
-        return len(self.words) + 2
-
-    @cached_property
-    def word_ids(self) -> dict[str, int]:
-        return {word: number for number, word in enumerate(self.words, start=1)}
-
-    @cached_property
-    def answer_classes(self) -> dict[str, int]:
-        return {answer: number for number, answer in enumerate(self.answers)}
-
-    def classes_of(self, choices: Sequence[Sequence[str]]) -> NDArray[np.int32]:
-        """Multiple choice: the classes (Q, C) int32 of each question's choices, −1 outside the classes."""
-        width = max(map(len, choices), default=0)
-        classes = np.full((len(choices), width), -1, np.int32)
-        for row, texts in enumerate(choices):
-            classes[row, : len(texts)] = [self.answer_classes.get(text, -1) for text in texts]
-        return classes
-
-    def to_json(self) -> str:
-        """vocabulary.json, a word or an answer a line."""
-        words = [{"word": w, "count": c} for w, c in zip(self.words, self.word_counts, strict=True)]
-        answers = [{"answer": a, "count": c} for a, c in zip(self.answers, self.answer_counts, strict=True)]
-        lines = {
-            "words": words,
-            "unknown_id": self.unknown_id,
-            "answers": answers,
-            "questions": self.questions,
-            "kept_questions": self.kept_questions,
-        }
-        return json.dumps(lines, ensure_ascii=False, indent=1) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Vocabulary:
-        """The inverse; DataError for a file of another form."""
-        try:
-            file = msgspec.json.decode(text, type=_File)
-        except (msgspec.DecodeError, UnicodeError) as error:
-            raise DataError(f"vocabulary.json is not a vocabulary: {error}; build it again") from None
-        return cls(
-            [one.word for one in file.words],
-            [one.count for one in file.words],
-            [one.answer for one in file.answers],
-            [one.count for one in file.answers],
-            file.questions,
-            file.kept_questions,
-        )
+"""The id on the left of shorter questions: row 0 of the embedding matrix, which is zeros."""
 
 
 class _Word(msgspec.Struct):
@@ -119,55 +31,90 @@ class _Word(msgspec.Struct):
     count: int
 
 
-class _Class(msgspec.Struct):
+class _Answer(msgspec.Struct):
     answer: str
     count: int
 
 
-class _File(msgspec.Struct):
+class _VocabularyFile(msgspec.Struct):
     words: list[_Word]
-    answers: list[_Class]
+    unknown_id: int
+    answers: list[_Answer]
     questions: int
     kept_questions: int
 
 
-def build_vocabulary(
-    questions: Sequence[Question], annotations: Iterable[Annotation], answers: int
-) -> Vocabulary:
-    """Count the training split: the `answers` commonest consensus answers, and the words of their questions.
+@dataclass(frozen=True)
+class Vocabulary:
+    """Words have the ids 1..W by count, then alphabet; answers the classes 0..A-1 by the same rule.
 
-    As the original's prepro: a question whose consensus answer is not among the classes does not count; the first
-    26 tokens of a longer question do.
+    `questions`: how many training questions there were; `kept_questions`: those whose consensus answer is among
+    the answers, and whose words were counted.
     """
-    consensus = {one.question_id: one.multiple_choice_answer for one in annotations}
-    without = sum(one.question_id not in consensus for one in questions)
-    if without or not questions:
-        raise DataError(f"{without:,} of {len(questions):,} training questions have no annotation")
-    top = _by_count(Counter(consensus[one.question_id] for one in questions))[:answers]
-    classes = {answer for answer, _ in top}
-    kept = Counter(one.question for one in questions if consensus[one.question_id] in classes)
-    words: Counter[str] = Counter()
-    for text, times in kept.items():
-        for token in tokenize(text)[:MAX_LENGTH]:
-            words[token] += times
-    ranked = _by_count(words)
-    return Vocabulary(
-        [word for word, _ in ranked],
-        [count for _, count in ranked],
-        [answer for answer, _ in top],
-        [count for _, count in top],
-        len(questions),
-        kept.total(),
-    )
 
+    words: tuple[str, ...]
+    word_counts: tuple[int, ...]
+    answers: tuple[str, ...]
+    answer_counts: tuple[int, ...]
+    questions: int
+    kept_questions: int
 
-def _by_count(counts: Counter[str]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    @cached_property
+    def word_ids(self) -> dict[str, int]:
+        """{word: id}, without PAD and the unknown word."""
+        return {word: number for number, word in enumerate(self.words, PAD + 1)}
+
+    @cached_property
+    def answer_ids(self) -> dict[str, int]:
+        """{raw answer: class}."""
+        return {answer: number for number, answer in enumerate(self.answers)}
+
+    @property
+    def unknown_id(self) -> int:
+        """The id of every word that training did not have."""
+        return PAD + 1 + len(self.words)
+
+    @property
+    def size(self) -> int:
+        """V, rows of the embedding matrix: padding, the words, the unknown word."""
+        return self.unknown_id + 1
+
+    def to_json(self) -> str:
+        """The text of vocabulary.json."""
+        words = [_Word(*pair) for pair in zip(self.words, self.word_counts, strict=True)]
+        answers = [_Answer(*pair) for pair in zip(self.answers, self.answer_counts, strict=True)]
+        file = _VocabularyFile(words, self.unknown_id, answers, self.questions, self.kept_questions)
+        return msgspec.json.format(msgspec.json.encode(file), indent=1).decode() + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Vocabulary:
+        """The vocabulary of a vocabulary.json. DataError where it is none, or its ids do not fit its words."""
+        try:
+            file = msgspec.json.decode(text, type=_VocabularyFile)
+        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+            raise DataError(f"Not a vocabulary ({error}); expected what BuildVocabulary writes.") from None
+        vocabulary = cls(
+            tuple(entry.word for entry in file.words),
+            tuple(entry.count for entry in file.words),
+            tuple(entry.answer for entry in file.answers),
+            tuple(entry.count for entry in file.answers),
+            file.questions,
+            file.kept_questions,
+        )
+        twice = len(vocabulary.words) - len(vocabulary.word_ids)
+        twice += len(vocabulary.answers) - len(vocabulary.answer_ids)
+        if twice or file.unknown_id != vocabulary.unknown_id or not vocabulary.answers:
+            raise DataError(
+                f"Not a sound vocabulary: {twice} words or answers are there twice, unknown_id is {file.unknown_id} "
+                f"for {len(vocabulary.words)} words (expected {vocabulary.unknown_id}), and there are "
+                f"{len(vocabulary.answers)} answers."
+            )
+        return vocabulary
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """tokens (Q, 26) int32, zeros on the left; lengths (Q,) int32; question_ids and image_ids (Q,) int64."""
+class EncodedQuestions:
+    """tokens (Q, 26) int32 with zeros on the left, lengths (Q,) int32, question_ids and image_ids (Q,) int64."""
 
     tokens: NDArray[np.int32]
     lengths: NDArray[np.int32]
@@ -175,49 +122,157 @@ class Encoded:
     image_ids: NDArray[np.int64]
 
 
-def encode(questions: Sequence[Question], vocabulary: Vocabulary) -> Encoded:
-    """Rows of ids in the order of the questions. Each distinct question is tokenised once."""
-    number_of: dict[str, int] = {}
-    rows = np.fromiter(
-        (number_of.setdefault(one.question, len(number_of)) for one in questions), np.int64, len(questions)
-    )
-    distinct = np.zeros((len(number_of), MAX_LENGTH), np.int32)
-    lengths = np.zeros(len(number_of), np.int32)
-    for text, row in number_of.items():
-        ids = encode_one(text, vocabulary)
-        lengths[row] = len(ids)
-        if ids:
-            distinct[row, -len(ids) :] = ids
-    return Encoded(
-        distinct[rows],
-        lengths[rows],
-        np.fromiter((one.question_id for one in questions), np.int64, len(questions)),
-        np.fromiter((one.image_id for one in questions), np.int64, len(questions)),
+# ---------------------------------------------------------------------------------------------------- tokens
+
+# What NLTK's rules, each with an eye on its neighbours, can't carry over a space: letters and digits, single
+# signs between them, then commas or question marks. Such a piece of a question has its tokens wherever it stands,
+# so they are remembered by piece: there are some ten thousand pieces in 443,757 questions. What is not so plain
+# (quotes, full stops at an end, brackets, anything outside ASCII) is given to NLTK as a whole question. That both
+# ways agree is tested with made-up text and with the real questions.
+_BARE = re.compile(r"([a-z0-9]+)([?,!]?)")
+_PLAIN = re.compile(r"[a-z0-9]+(?:['./:-][a-z0-9]+)*(?:,|[?!]+)?")
+_SPLIT_BY_NLTK = {"cannot", "gimme", "gonna", "gotta", "lemme", "wanna"}
+
+_pieces: dict[str, tuple[str, ...] | None] = {}
+
+
+def tokenize(question: str) -> list[str]:
+    """NLTK's Treebank tokens of the lower-cased question. DataError where NLTK gives up on a monstrous one."""
+    text = question.lower()
+    if text.isascii() and text.isprintable():
+        tokens: list[str] = []
+        for piece in text.split():
+            found = _pieces[piece] if piece in _pieces else _remember(piece)
+            if found is None:
+                break
+            tokens += found
+        else:
+            return tokens
+    return _nltk(text)
+
+
+def _remember(piece: str) -> tuple[str, ...] | None:
+    """The tokens of one space-free piece of a question, or None if they depend on what stands around it."""
+    bare = _BARE.fullmatch(piece)
+    if bare and bare[1] not in _SPLIT_BY_NLTK:
+        _pieces[piece] = (bare[1], bare[2]) if bare[2] else (piece,)
+    else:
+        _pieces[piece] = tuple(_nltk(piece)) if _PLAIN.fullmatch(piece) else None
+    return _pieces[piece]
+
+
+def _nltk(text: str) -> list[str]:
+    try:
+        return list(_tokenizer().tokenize(text))
+    except TimeoutError as error:  # NLTK bounds the time of its regular expressions
+        raise DataError(
+            f"NLTK gave up on a question of {len(text):,} characters: {text[:60]!r}..."
+        ) from error
+
+
+@cache
+def _tokenizer() -> Any:
+    from nltk.tokenize import NLTKWordTokenizer  # half a second: only where questions are read
+
+    return NLTKWordTokenizer()
+
+
+# ------------------------------------------------------------------------------------------------ vocabulary
+
+
+def count_words(questions: Iterable[str]) -> Counter[str]:
+    """How often each word stands among the first 26 of the questions; each distinct question is split once."""
+    counts: Counter[str] = Counter()
+    for question, times in Counter(questions).items():
+        for word in tokenize(question)[:MAX_LENGTH]:
+            counts[word] += times
+    return counts
+
+
+def build_vocabulary(
+    questions: Sequence[Question], annotations: Sequence[Annotation], answers: int
+) -> Vocabulary:
+    """The `answers` commonest consensus answers of training, and the words of the questions that have them.
+
+    Both by count, then alphabet; every word counts, however rare. DataError unless questions and annotations
+    are pairs.
+    """
+    ordered = in_order(annotations, questions)
+    top = _by_count(Counter(annotation.multiple_choice_answer for annotation in ordered))[:answers]
+    classes = {answer for answer, _ in top}
+    kept = [
+        question.question
+        for question, annotation in zip(questions, ordered, strict=True)
+        if annotation.multiple_choice_answer in classes
+    ]
+    words = _by_count(count_words(kept))
+    return Vocabulary(
+        tuple(word for word, _ in words),
+        tuple(times for _, times in words),
+        tuple(answer for answer, _ in top),
+        tuple(times for _, times in top),
+        len(questions),
+        len(kept),
     )
 
 
-def encode_one(question: str, vocabulary: Vocabulary) -> list[int]:
-    """The ids of one question's first 26 tokens, unpadded."""
-    ids, unknown = vocabulary.word_ids, vocabulary.unknown_id
-    return [ids.get(token, unknown) for token in tokenize(question)[:MAX_LENGTH]]
+def _by_count(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def unknown_words(question: str, vocabulary: Vocabulary) -> list[str]:
-    """The tokens that the vocabulary lacks, in their order."""
-    return [token for token in tokenize(question)[:MAX_LENGTH] if token not in vocabulary.word_ids]
+    """The words of a question that training did not have, as they come, each once."""
+    return list(dict.fromkeys(word for word in tokenize(question) if word not in vocabulary.word_ids))
 
 
-def write_encoded(path: Path, encoded: Encoded) -> None:
-    """questions.h5, the same bytes for the same arrays."""
-    with h5py.File(path, "w", track_order=False) as file:
-        for name, array in vars(encoded).items():
-            file.create_dataset(name, data=array, track_times=False)
+# -------------------------------------------------------------------------------------------------- encoding
 
 
-def read_encoded(path: Path) -> Encoded:
-    """The inverse; DataError for a file of another form."""
+def encode(questions: Sequence[Question], vocabulary: Vocabulary) -> EncodedQuestions:
+    """Rows of 26 ids, zeros on the left; of a longer question the first 26 words, of an empty one none."""
+    numbers: defaultdict[str, int] = defaultdict(count().__next__)  # distinct questions, as they come
+    rows = np.fromiter((numbers[question.question] for question in questions), np.int64, len(questions))
+    tokens, lengths = encode_texts(list(numbers), vocabulary)
+    return EncodedQuestions(
+        tokens[rows],
+        lengths[rows],
+        np.fromiter((question.question_id for question in questions), np.int64, len(questions)),
+        np.fromiter((question.image_id for question in questions), np.int64, len(questions)),
+    )
+
+
+def encode_texts(texts: Sequence[str], vocabulary: Vocabulary) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """tokens (T, 26) int32 and lengths (T,) int32 of questions that are bare text."""
+    ids, unknown = vocabulary.word_ids, vocabulary.unknown_id
+    flat: list[int] = []
+    lengths = np.zeros(len(texts), np.int32)
+    for row, text in enumerate(texts):
+        words = tokenize(text)[:MAX_LENGTH]
+        lengths[row] = len(words)
+        flat += [ids.get(word, unknown) for word in words]
+    tokens = np.full((len(texts), MAX_LENGTH), PAD, np.int32)
+    tokens[np.arange(MAX_LENGTH) >= MAX_LENGTH - lengths[:, None]] = flat
+    return tokens, lengths
+
+
+def write_encoded(path: Path, encoded: EncodedQuestions) -> None:
+    """questions.h5: tokens, lengths, question_ids, image_ids. Equal content gives equal bytes."""
+    with h5py.File(path, "w") as file:
+        for name in EncodedQuestions.__annotations__:
+            file.create_dataset(name, data=getattr(encoded, name), track_times=False)
+
+
+def read_encoded(path: Path) -> EncodedQuestions:
+    """The arrays of a questions.h5. DataError where it is none."""
     try:
         with h5py.File(path, "r") as file:
-            return Encoded(*(file[name][...] for name in ("tokens", "lengths", "question_ids", "image_ids")))
-    except (OSError, KeyError) as error:
-        raise DataError(f"{path}: not encoded questions ({error})") from error
+            encoded = EncodedQuestions(*(file[name][...] for name in EncodedQuestions.__annotations__))
+    except (OSError, KeyError, TypeError, AttributeError) as error:
+        expected = f"HDF5 with {', '.join(EncodedQuestions.__annotations__)}"
+        raise DataError(f"{path}: not encoded questions ({error}). Expected {expected}.") from error
+    rows = len(encoded.tokens)
+    if encoded.tokens.shape[1:] != (MAX_LENGTH,) or any(
+        array.shape != (rows,) for array in (encoded.lengths, encoded.question_ids, encoded.image_ids)
+    ):
+        raise DataError(f"{path}: tokens are {encoded.tokens.shape}; expected {MAX_LENGTH} ids a question.")
+    return encoded

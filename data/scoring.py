@@ -16,15 +16,16 @@ def score(
 ) -> dict[str, Any]:
     """Accuracy of a results file, as `data.accuracy.accuracy` gives it.
 
-    DataError where the annotations and the questions are not of the same split, or the results do not have exactly
-    one answer for each question.
+    DataError where the annotations and the questions are not of the same split, or the results do not have
+    exactly one answer for each question. Own data may lack types and have fewer humans (see
+    `read_annotations`).
     """
-    annotations = read_annotations(annotations_path, humans=None)
-    in_order(annotations, read_questions(questions_path))  # refuses files of different splits
+    annotations = read_annotations(annotations_path, own_data=True)
     ids = [annotation.question_id for annotation in annotations]
-    return annotated_accuracy(
-        annotations, validate_results(read_results(results_path), ids, str(results_path))
-    )
+    paired = in_order(annotations, read_questions(questions_path))
+    by_id = {annotation.question_id: annotation for annotation in paired}
+    answers = validate_results(read_results(results_path), ids, str(results_path))
+    return annotated_accuracy([by_id[number] for number in ids], answers)
 
 
 def annotated_accuracy(annotations: Sequence[Annotation], predictions: Sequence[str]) -> dict[str, Any]:
@@ -41,10 +42,10 @@ def annotated_accuracy(annotations: Sequence[Annotation], predictions: Sequence[
 
 
 def format_accuracy(figures: dict[str, Any]) -> str:
-    """The figures as text: one line for each thing scored (overall, then the answer types), then question types.
+    """The figures as text: a line for each thing scored (overall, each answer type), then the question types.
 
-    Takes what `score` returns and an evaluation's accuracy.json alike: baselines and the seed's three figures are
-    added where they are there.
+    Takes what `score` returns and an evaluation's accuracy.json alike: baselines and the seed's three figures
+    are added where they are there.
     """
     types = sorted(figures["perAnswerType"])
     scored = {"accuracy": figures, **figures.get("baselines", {})}
@@ -84,5 +85,5 @@ def _seed_line(seed: dict[str, Any] | None) -> list[str]:
     return [
         "",
         f"exact match {seed['exact_match']:.4f}, any of ten {seed['any_of_ten']:.4f}, "
-        f"{loss} over the {seed['loss_questions']:,} questions whose consensus answer is a class",
+        f"{loss} over the {seed['loss_questions']:,} questions whose consensus is a class",
     ]

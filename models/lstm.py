@@ -238,7 +238,7 @@ class _Steps(torch.autograd.Function):
                 by_cell += into_cell
             sigmoid_backward(by_cell * candidate, enter, grad_input=into_enter)
             tanh_backward(by_cell * enter, candidate, grad_input=into_candidate)
-            sigmoid_backward(by_state.mul_(squash), leave, grad_input=into_leave)
+            sigmoid_backward(by_state * squash, leave, grad_input=into_leave)
             if not step:
                 into_keep.zero_()  # nothing was kept before the first step
                 break

@@ -100,7 +100,7 @@ def _reason(error: Exception, data: bytes) -> str:
     if not data:
         return "an empty file"
     if isinstance(error, Image.UnidentifiedImageError):
-        return f"not a picture (it begins with {data[:12]!r})"
+        return f"not a picture (it begins with {data[:24]!r})"
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     return f"damaged: {_SOURCE_LINE.sub('', text)}"
 

@@ -146,6 +146,8 @@ def _check(
     rows: np.ndarray,
     features: np.ndarray | Sequence[np.ndarray] | None,
 ) -> None:
+    if not len(tokens):
+        raise ModelError("There are no questions to answer.")
     vocabulary = len(module.questions.embedding.weight)  # type: ignore[arg-type,union-attr]
     if tokens.size and tokens.max() >= vocabulary:
         raise ModelError(

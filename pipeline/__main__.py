@@ -125,9 +125,9 @@ def score(arguments: list[str]) -> int:
     flags = parser.parse_args(arguments)
     import json
 
-    from data.accuracy import format_accuracy
-    from data.accuracy import score as official
     from data.errors import DataError
+    from data.scoring import format_accuracy
+    from data.scoring import score as official
 
     try:
         figures = official(flags.annotations, flags.questions, flags.results)

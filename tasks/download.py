@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from data import sources
 from data.errors import DataError
-from tasks import parameters, settings
+from data.local import file_identity, folder_identity, local_copy, verify_file
+from tasks import artifacts, parameters, settings
 from tasks.errors import refuse
 from tasks.stage import Stage
 
@@ -28,59 +29,79 @@ class MakeSample(Stage):
 class Download(Stage):
     """One file of the catalog: taken from the sample, from a copy that the user has, or from its address."""
 
+    unpacked: ClassVar[bool] = False
+    """Whether a folder of the unpacked archive serves as well."""
+
     def source(self) -> sources.Source:
         raise NotImplementedError
 
+    def have(self) -> Path | None:
+        """The user's own copy, used where it lies; None where the file must be fetched or made."""
+        source = self.source()
+        return None if source.made_by else local_copy(source, _mirror(), unpacked=self.unpacked)
+
     @property
     def target(self) -> Path:
-        """The verified file."""
-        return self.path / self.source().file
+        """The verified file, or the link to a folder of pictures."""
+        folder = self.path / FOLDER
+        return folder if folder.is_dir() else self.path / self.source().file
 
     def inputs(self) -> dict[str, Stage]:
         made_by = self.source().made_by
         return {"sample": MakeSample(size=made_by)} if made_by else {}
 
     def identity(self) -> dict[str, Any]:
-        return {"source": self.source().identity}
+        """The pinned hash; what is pinned by nobody (a folder, one's own file) counts by its content."""
+        have, known = self.have(), settings.artifacts_folder() / ".identities.json"
+        if have is None or (have.is_file() and self.source().path is None):
+            return {"source": self.source().identity}
+        return {"source": (folder_identity if have.is_dir() else file_identity)(have, known)}
 
     def costs(self) -> dict[str, int]:
-        from data.local import local_copy
-
         source = self.source()
-        have = source.made_by or local_copy(source, settings.get("sources", "mirror") or None)
-        size = source.bytes or 0
-        return {"disk": 0 if have else size, "download": 0 if have else size}
+        size = 0 if source.made_by or self.have() else source.bytes or 0
+        return {"disk": size, "download": size}
 
     def build(self, folder: Path) -> dict[str, Any]:
-        from data.local import local_copy, verify_file
-
-        source, mirror = self.source(), settings.get("sources", "mirror") or None
-        target = folder / source.file
+        source, have = self.source(), self.have()
         if source.made_by:
-            shutil.copyfile(self.file("sample", source.file), target)
-            return {"from": "the sample"}
-        if have := local_copy(source, mirror):
+            shutil.copyfile(self.file("sample", source.file), folder / source.file)
+            return {"from": f"made by {source.made_by}"}
+        if have is None:
+            return self._fetch(source, folder / source.file)
+        if have.is_dir():
+            (folder / FOLDER).symlink_to(have.resolve())
+            artifacts.write_json(folder / "folder.json", {"path": str(have.resolve())} | self.identity())
+        else:
             verify_file(have, source, self.progress)
-            target.symlink_to(have.resolve())
-            return {"from": str(have.resolve())}
-        return self._fetch(source, target, mirror)
+            (folder / source.file).symlink_to(have.resolve())
+        return {"from": str(have.resolve())}
 
-    def _fetch(self, source: sources.Source, target: Path, mirror: str | None) -> dict[str, Any]:
+    def _fetch(self, source: sources.Source, target: Path) -> dict[str, Any]:
         from data.download import download
 
-        parts = self.work_folder()
-        url = download(source, target, part_dir=parts, mirror=mirror, progress=self.progress)
-        shutil.rmtree(parts, ignore_errors=True)
-        return {"from": url, "units": target.stat().st_size}
+        parts = settings.artifacts_folder() / ".work" / "download-parts"
+        fetched = download(source, target, part_dir=parts, mirror=_mirror(), progress=self.progress)
+        for failure in fetched.failures:
+            self.warn(failure)
+        return {"from": fetched.url, "units": fetched.bytes, "transferred": fetched.transferred}
 
     def units(self) -> int | None:
         return self.source().bytes
+
+
+FOLDER = "pictures"  # the name of the link to a folder of unpacked pictures
+
+
+def _mirror() -> str | None:
+    return settings.get("sources", "mirror") or None
 
 
 class DownloadImages(Download):
     """The zip of an image set. Pictures are read from it; it is never unpacked."""
 
     named_by = ("image_set",)
+    unpacked = True
     image_set = parameters.IMAGE_SET
 
     def source(self) -> sources.Source:

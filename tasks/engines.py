@@ -52,8 +52,8 @@ def agree(found: list[Settings]) -> Settings:
     same = {replace(settings, batch=batch) for settings in found}
     if len(same) > 1:
         raise ModelError(
-            "the processors that take part would not give the same bits: "
-            + "; ".join(sorted(str(settings) for settings in same))
+            "the processors that take part would not give the same bits (use machines of one kind and set "
+            "[compute] device, precision and threads): " + "; ".join(sorted(map(str, same)))
         )
     return same.pop()
 

@@ -74,7 +74,7 @@ class PredictAnswers(Judging):
             questions.rows,
             questions.features,
             classes=self._consensus(questions),
-            choices=None if choices is None else vocabulary.classes_of(choices),
+            choices=None if choices is None else classes_of(choices, vocabulary.answer_ids),
             target=config["options"]["target"],
             device=settings.get("compute", "device"),
             precision=settings.get("compute", "precision"),
@@ -119,6 +119,16 @@ class PredictAnswers(Judging):
             ]
             name = "results.json" if subset == self.eval_split else f"results-{subset}.json"
             write_results(folder / name, [pair[0] for pair in pairs], [pair[1] for pair in pairs], wanted)
+
+
+def classes_of(choices: list[list[str]], answer_ids: dict[str, int]) -> np.ndarray:
+    """(Q, C) int32: the class of each choice, -1 for one that is outside the classes."""
+    import numpy as np
+
+    classes = np.full((len(choices), max(map(len, choices))), -1, np.int32)
+    for row, texts in enumerate(choices):
+        classes[row, : len(texts)] = [answer_ids.get(text, -1) for text in texts]
+    return classes
 
 
 def write_predictions(path: Path, question_ids: np.ndarray, chosen: np.ndarray, found: Any) -> None:
@@ -170,28 +180,27 @@ class EvaluateModel(Judging):
         }
 
     def build(self, folder: Path) -> dict[str, Any]:
-        from data.accuracy import accuracy
         from data.baselines import baselines
         from data.results import read_results
+        from data.scoring import annotated_accuracy
 
         results = {one.question_id: one.answer for one in read_results(self.file("predictions", "results.json"))}
         asked = read_annotations(self, self.dataset, self.eval_split)
         judged = [one for one in asked if one.question_id in results]
         if len(judged) < len(asked):
             self.warn(f"{len(asked) - len(judged):,} questions have no prediction (no picture) and do not count")
-        of_split = (
-            [one.answers for one in judged],
-            [one.question_type for one in judged],
-            [one.answer_type for one in judged],
-        )
         learnt = [
             one
             for part in sources.dataset(self.dataset).parts(self.train_split)
             for one in read_annotations(self, self.dataset, part)
         ]
-        figures = accuracy([results[one.question_id] for one in judged], *of_split)
+        figures = annotated_accuracy(judged, [results[one.question_id] for one in judged])
         figures["baselines"] = baselines(
-            [one.multiple_choice_answer for one in learnt], [one.question_type for one in learnt], *of_split
+            [one.multiple_choice_answer for one in learnt],
+            [one.question_type for one in learnt],
+            [one.answers for one in judged],
+            [one.question_type for one in judged],
+            [one.answer_type for one in judged],
         )
         figures["seed"] = self._seed_figures()
         artifacts.write_json(folder / "accuracy.json", figures)

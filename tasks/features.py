@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from data import sources
+from data.local import file_identity
 from models import backbone_names
 from tasks import parameters, settings
 from tasks.download import DownloadImages, DownloadWeights
@@ -46,7 +46,7 @@ class ExtractFeatures(Stage):
 
     def _weights_id(self) -> str:
         if self._is_file():
-            return _sha256(self.weights, Path(self.weights).stat().st_mtime_ns)
+            return file_identity(Path(self.weights), settings.artifacts_folder() / ".identities.json")
         if self.weights == "pretrained":
             source = sources.weights(self.backbone)
             return source.sha256 or f"{source.sha256_prefix}..."
@@ -101,10 +101,3 @@ class ExtractFeatures(Stage):
         for length in known.shape if known else (0,):
             size *= length
         return {"disk": 2 * size}
-
-
-@cache
-def _sha256(path: str, mtime: int) -> str:
-    from tasks.artifacts import sha256
-
-    return sha256(Path(path))

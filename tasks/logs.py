@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
+from types import TracebackType
+
+from luigi.task_register import TaskClassException
 
 from data.errors import DataError
 from models.errors import ModelError
@@ -42,8 +46,19 @@ class OneLine(logging.Filter):
         return True
 
 
+def _one_line_for_typos(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """A stage's name that is not there ends in Luigi's suggestion, not in its traceback."""
+    if issubclass(kind, TaskClassException):
+        print("error:", ", ".join(str(error).split("\n")).replace(":,", ":"), file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
 def install() -> None:
-    """Once for Luigi's logger."""
+    """Once for Luigi's logger, and for what Luigi's command line does not catch."""
+    sys.excepthook = _one_line_for_typos
     logger = logging.getLogger("luigi-interface")
     if not any(isinstance(known, OneLine) for known in logger.filters):
         logger.addFilter(OneLine())

@@ -101,7 +101,7 @@ class _Cluster:
             return int(self.ray.get(finished))
         except self.ray.exceptions.RayTaskError as error:
             raise _expected(error) from None
-        except self.ray.exceptions.RayActorError as error:
+        except self.ray.exceptions.RayError as error:  # the actor, its node or its memory is gone
             self.attempts[shard] = self.attempts.get(shard, 0) + 1
             if self.attempts[shard] < ATTEMPTS:
                 return None
@@ -117,6 +117,8 @@ class _Cluster:
             found: list[Settings] = self.ray.get(waiting)
         except self.ray.exceptions.RayTaskError as error:
             raise _expected(error) from None
+        except self.ray.exceptions.RayError as error:
+            raise DataError(f"Ray could not start the actors: {str(error).splitlines()[0]}") from None
         return found
 
     def _actor(self) -> ActorHandle:
@@ -133,7 +135,8 @@ class _Cluster:
     def _cores(self) -> int:
         """What one actor on CPUs takes: [compute] threads, else all that the smallest node has."""
         nodes = [node["Resources"].get("CPU", 0) for node in self.ray.nodes() if node["Alive"]]
-        return self.extraction.threads or max(1, int(min((n for n in nodes if n), default=1)))
+        smallest = max(1, int(min((n for n in nodes if n), default=1)))
+        return min(self.extraction.threads or smallest, smallest)  # Ray would wait for ever for more
 
     def _resource(self, name: str) -> float:
         return float(self.ray.cluster_resources().get(name, 0))

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from data.errors import DataError
+from models.errors import ModelError
 from tasks.shard_files import (
     BadPicture,
     Extraction,
@@ -58,7 +60,9 @@ def extract_shards(
     """Do shards in turn, each written when it is yielded; meanwhile the next one's pictures are decoded."""
     from models.extraction import extract_groups
 
-    backbone = _worker(*_choices(extraction, device))[0]
+    backbone, own = _worker(*_choices(extraction, device))
+    if replace(own, batch=settings.batch) != settings:
+        raise ModelError(f"this process would give other bits: it works under {own}, wanted is {settings}.")
     asked: deque[int] = deque()
 
     def groups() -> Iterator[range]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import luigi
+from luigi.cmdline_parser import CmdlineParser
 
 from data import sources
 from models import backbone_names
@@ -119,11 +120,7 @@ class Stage(Flagged):
     @cached_property
     def key(self) -> dict[str, Any]:
         """Everything that decides the artifact's content; its hash is in the folder's name."""
-        flags = {
-            name: getattr(self, name)
-            for name, flag in self.get_params()
-            if flag.significant and name not in self.identity()
-        }
+        flags = {name: getattr(self, name) for name, flag in self.get_params() if flag.significant}
         return {
             "stage": self.get_task_family(),
             "version": self.version,
@@ -314,8 +311,14 @@ def check_settings() -> None:
     if not _checked:
         _checked = True
         flags = {name for name, value in vars(parameters).items() if isinstance(value, parameters.Flag)}
-        stages = {cls.__name__ for cls in _subclasses(Flagged)}
-        settings.check({name.lower() for name in flags}, stages)
+        stages = _subclasses(Flagged)
+        settings.check({name.lower() for name in flags}, {cls.__name__ for cls in stages})
+        parser = CmdlineParser.get_instance()
+        for name in vars(parser.known_args) if parser else ():
+            stage, _, flag = name.partition("_")
+            if stage in {cls.__name__ for cls in stages} and getattr(parser.known_args, name):
+                flag = flag.replace("_", "-")
+                refuse(f"--{stage}-{flag} would not reach every stage that needs it; write --{flag}")
 
 
 def _subclasses(cls: type) -> set[type]:

@@ -176,7 +176,7 @@ def test_files_that_are_not_the_weights_are_refused(
 
 
 def test_mistyped_names_are_answered_with_the_nearest_and_all() -> None:
-    with pytest.raises(ModelError, match="'vgg16'.*resnet152"):
+    with pytest.raises(ModelError, match=r"'vgg16'.*resnet152"):
         check_backbone("vvg16")
     with pytest.raises(ModelError, match=r"Did you mean 'fc7'.*features\.29"):
         load_backbone("vgg16", "fc77", "random:0")

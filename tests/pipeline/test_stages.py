@@ -134,4 +134,5 @@ def test_a_weights_file_counts_by_its_content(artifacts, tmp_path):
     paths = {pipeline.ExtractFeatures(weights=str(file)).path for file in (one, two)}
     two.write_bytes(b"2")
     os.utime(two, ns=(1, 1))
+    luigi.Task.clear_instance_cache()
     assert len(paths) == 1 and pipeline.ExtractFeatures(weights=str(two)).path not in paths

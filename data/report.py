@@ -1,0 +1,158 @@
+"""report.html: what a trained model knows, on one self-contained page for people.
+
+`write_report` takes figures and texts that are already there, reads the few pictures that the gallery shows, and
+fills report.html.j2. Every text is escaped by the template, and the page's own policy runs no other script.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from data import report_views as views
+from data.accuracy import question_scores
+from data.progress import Progress, silent
+from data.report_charts import charts
+
+GALLERY = 60
+"""Pictures on the page: about a megabyte. A page with thousands would open on no phone."""
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One question of the split with what people and the model answered.
+
+    top: the model's best answers and their probabilities, best first.
+    """
+
+    question_id: int
+    image_id: int
+    question: str
+    question_type: str
+    answer_type: str
+    humans: Sequence[str]
+    consensus: str
+    prediction: str
+    top: Sequence[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class BuiltStage:
+    """One stage that led here, as its manifest tells it. inputs: {name: digest}; size in bytes."""
+
+    name: str
+    folder: str
+    digest: str
+    seconds: float
+    size: int
+    device: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All that the page tells.
+
+    accuracy: accuracy.json as a whole. history: the rows of history.csv as numbers, `epoch` among the columns.
+    questions: the split's questions in any order, all of them. classes: the model's answer classes.
+    parameters: the flags in force. stages: in the order they were built. versions: libraries, as in a manifest.
+    published: lines such as {"model", "trained_on", "split", "task", "accuracy"} (percent); none for own data.
+    published_seed: the seed's own figures {"epochs", "val_loss", "val_exact_match", "val_any_of_ten"}, or None.
+    """
+
+    dataset: str
+    split: str
+    task: str
+    model: str
+    accuracy: Mapping[str, Any]
+    history: Sequence[Mapping[str, float]]
+    questions: Sequence[Judged]
+    classes: Sequence[str]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    stages: Sequence[BuiltStage] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    commit: str | None = None
+    published: Sequence[Mapping[str, Any]] = ()
+    published_seed: Mapping[str, float] | None = None
+
+
+def write_report(
+    path: Path,
+    data: ReportData,
+    picture: Callable[[int], bytes],
+    gallery: int = GALLERY,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write the page; `picture` gives the encoded bytes of an image id and is asked for the gallery's alone.
+
+    A picture that can't be decoded leaves a note in its place. Returns facts: questions, gallery, pictures unread.
+    """
+    page, facts = render_report(data, picture, gallery, progress)
+    path.write_text(page, encoding="utf-8")
+    return facts
+
+
+def render_report(
+    data: ReportData,
+    picture: Callable[[int], bytes],
+    gallery: int = GALLERY,
+    progress: Progress = silent,
+) -> tuple[str, dict[str, Any]]:
+    """The page as text, and facts about it; see `write_report`."""
+    scores = question_scores([one.prediction for one in data.questions], [one.humans for one in data.questions])
+    chosen = views.choose(
+        scores.tolist(),
+        [one.answer_type for one in data.questions],
+        [one.image_id for one in data.questions],
+        gallery,
+    )
+    cards = []
+    for done, number in enumerate(chosen, start=1):
+        cards.append(views.card(data.questions[number], float(scores[number]), picture))
+        progress(done, len(chosen), "pictures of the gallery")
+    page = _template().render(
+        data=data,
+        headline=views.headline(data.accuracy),
+        lines=views.lines(data),
+        answer_types=views.answer_types(data),
+        question_types=views.question_types(data),
+        charts=charts(data.history),
+        reach=views.reach(data.questions, data.classes),
+        confusions=views.confusions(data.questions, scores.tolist()),
+        cards=cards,
+        kinds=sorted({one["question_type"] for one in cards}),
+        types=sorted({one["answer_type"] for one in cards}),
+        stages=views.stages(data.stages),
+        **_assets(),
+    )
+    unread = sum(one["thumbnail"] is None for one in cards)
+    return page, {"questions": len(data.questions), "gallery": len(cards), "pictures_unread": unread}
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"size": views.human_size, "seconds": views.human_seconds}
+    return environment.get_template("report.html.j2")
+
+
+def _assets() -> dict[str, Any]:
+    """The page's own style and script, and the hash by which its policy knows that script from any other."""
+    style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {"style": Markup(style), "script": Markup(script), "script_hash": digest}

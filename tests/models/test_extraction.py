@@ -1,0 +1,191 @@
+"""Rows come out in order, do not depend on their neighbours, and bad pictures keep their place."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor, nn
+
+from models.backbones import Backbone, load_backbone
+from models.errors import ModelError
+from models.extraction import extract, extract_groups, fit_batch
+from models.pictures import PictureError, decode
+
+pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")
+
+
+def picture(number: int, size: tuple[int, int] = (48, 32)) -> bytes:
+    """A small PNG of noise, different for every number."""
+    noise = np.random.default_rng(number).integers(0, 256, (*size, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class Means(nn.Module):
+    """A network that costs nothing: two numbers a picture."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"features": torch.stack([x.mean((1, 2, 3)), x.amax((1, 2, 3))], 1)}
+
+
+def cheap(module: nn.Module | None = None) -> Backbone:
+    ones = torch.ones(1, 3, 1, 1)
+    return Backbone(
+        name="means",
+        layer="all",
+        shape=(2,),
+        size=8,
+        device=torch.device("cpu"),
+        precision="float32",
+        transform="none",
+        module=module or Means(),
+        scale=ones / 255,
+        shift=ones * 0,
+    )
+
+
+@pytest.fixture(scope="module")
+def resnet() -> Iterator[Backbone]:
+    torch.set_num_threads(1)
+    yield load_backbone("resnet18", "flatten", "random:0")
+
+
+def test_rows_are_the_features_of_their_pictures(resnet: Backbone) -> None:
+    contents = [picture(number) for number in range(5)]
+    rows = extract(resnet, contents, batch=2)
+    assert rows.features.dtype == np.float16 and rows.features.shape == (5, 512) and rows.bad == {}
+    expected = resnet(torch.stack([decode(data) for data in contents])).half().numpy()
+    np.testing.assert_allclose(rows.features, expected, rtol=2e-3, atol=1e-4)
+
+
+def test_a_row_does_not_depend_on_its_neighbours(resnet: Backbone) -> None:
+    contents = [picture(number) for number in range(7)]
+    alone = extract(resnet, contents, batch=4).features
+    contents[1], contents[4] = picture(100), b"not a picture"
+    beside = extract(resnet, contents, batch=4)
+    assert list(beside.bad) == [4] and "not a picture" in beside.bad[4]
+    assert not beside.features[4].any()
+    same = [0, 2, 3, 5, 6]
+    assert np.array_equal(alone[same], beside.features[same])
+    # nor on whether the last batch is full
+    assert np.array_equal(extract(resnet, contents[:6], batch=4).features[5], beside.features[5])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    batch=st.integers(1, 5),
+    broken=st.sets(st.integers(0, 20)),
+)
+def test_groups_come_back_whole_and_in_order(lengths: list[int], batch: int, broken: set[int]) -> None:
+    contents = [b"" if number in broken else picture(number, (8, 8)) for number in range(sum(lengths))]
+    starts = np.cumsum([0, *lengths])
+    groups = [range(starts[i], starts[i + 1]) for i in range(len(lengths))]
+    heard: list[int] = []
+    found = list(extract_groups(cheap(), contents.__getitem__, groups, batch, on_batch=heard.append))
+    assert [len(rows.features) for rows in found] == lengths and sum(heard) == sum(lengths)
+    whole = extract(cheap(), contents, batch=1).features
+    assert np.array_equal(np.concatenate([rows.features for rows in found]), whole)
+    bad = [start + place for start, rows in zip(starts, found, strict=False) for place in rows.bad]
+    assert sorted(bad) == sorted(number for number in broken if number < sum(lengths))
+
+
+def test_no_pictures_no_rows() -> None:
+    assert extract(cheap(), []).features.shape == (0, 2)
+
+
+class Reader:
+    """Pickles to a decoding process."""
+
+    def __call__(self, index: int) -> bytes:
+        if index == 3:
+            raise PictureError("gone from the archive")
+        return picture(index, (8, 8))
+
+
+def test_decoding_processes_give_what_the_thread_gives() -> None:
+    groups = [range(4), range(4, 9)]
+    by_thread = list(extract_groups(cheap(), Reader(), groups, 2))
+    by_processes = list(extract_groups(cheap(), Reader(), groups, 2, workers=1))
+    for one, other in zip(by_thread, by_processes, strict=True):
+        assert np.array_equal(one.features, other.features) and one.bad == other.bad
+    assert by_thread[0].bad == {3: "gone from the archive"}
+
+
+class Faulty(nn.Module):
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"features": torch.full((len(x), 2), self.value)}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 65_600.0, -1e9])
+def test_what_float16_can_not_hold_is_refused(value: float) -> None:
+    with pytest.raises(ModelError, match=r"picture 0.*65,504"):
+        extract(cheap(Faulty(value)), [picture(0)])
+    assert extract(cheap(Faulty(value)), [b""]).bad  # what is not a picture does not count
+
+
+def test_an_unexpected_failure_of_reading_is_not_swallowed() -> None:
+    def read(index: int) -> bytes:
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="disk"):
+        list(extract_groups(cheap(), read, [range(3)], 2))
+
+
+def limited(room: int) -> Callable[[Tensor], Any]:
+    def run(x: Tensor) -> dict[str, Tensor]:
+        if len(x) > room:
+            raise torch.OutOfMemoryError("out of memory")
+        return Means().forward(x)
+
+    return run
+
+
+class Limited(nn.Module):
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.run = limited(room)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = self.run(x)
+        return found
+
+
+def test_the_batch_is_halved_until_it_fits() -> None:
+    assert fit_batch(cheap(Limited(5)), 64) == 4
+    assert fit_batch(cheap(Limited(64)), 64) == 64
+    with pytest.raises(ModelError, match="device = cpu"):
+        fit_batch(cheap(Limited(0)), 64)
+
+
+def test_running_out_of_memory_later_ends_with_advice() -> None:
+    with pytest.raises(ModelError, match="batch_size = 4"):
+        extract(cheap(Limited(5)), [picture(0)], batch=8)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_gpu_gives_the_features_of_the_cpu(resnet: Backbone, precision: str) -> None:
+    contents = [picture(number) for number in range(9)] + [b"broken"]
+    on_gpu = load_backbone("resnet18", "flatten", "random:0", "cuda", precision)
+    found = extract(replace(on_gpu), contents, batch=4)
+    expected = extract(resnet, contents, batch=4)
+    cosine = nn.functional.cosine_similarity(
+        torch.from_numpy(found.features[:9]).float(), torch.from_numpy(expected.features[:9]).float()
+    )
+    assert cosine.min() > (0.99999 if precision == "float32" else 0.999) and list(found.bad) == [9]
+    assert np.array_equal(extract(on_gpu, contents, batch=4).features, found.features)

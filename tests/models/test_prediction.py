@@ -1,0 +1,122 @@
+"""Prediction gives what the model gives pair by pair, though it encodes questions and pictures only once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models.classifiers import MODELS, Architecture, Classifier, build
+from models.errors import ModelError
+from models.features import Features
+from models.lstm import gather_questions
+from models.prediction import predict
+
+VOCABULARY, ANSWERS, PICTURES, SIZE, COUNT = 12, 9, 20, 16, 150
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+def model(name: str = "deeper-lstm") -> Classifier:
+    vectors = np.random.default_rng(0).normal(size=(VOCABULARY, 8)).astype(np.float32)
+    return build(Architecture(name, VOCABULARY, 8, ANSWERS, (SIZE,), hidden=12, joint=16), vectors, seed=3)
+
+
+def asked(count: int = COUNT) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    tokens = np.zeros((count, 26), np.int32)
+    for row, length in zip(tokens, rng.integers(0, 4, count), strict=True):  # short, so that many repeat
+        row[26 - length :] = rng.integers(1, VOCABULARY, length)
+    features = np.maximum(rng.normal(size=(PICTURES, SIZE)), 0).astype(np.float16)
+    return tokens, rng.integers(2, PICTURES, count), features
+
+
+def pair_by_pair(module: Classifier) -> np.ndarray:
+    tokens, rows, features = asked()
+    table = Features(features, torch.device("cpu"))
+    with torch.no_grad():
+        logits = [
+            module.eval()(gather_questions(tokens[i : i + 1], private=False), table.gather(rows[i : i + 1]))
+            for i in range(len(tokens))
+        ]
+    return torch.cat(logits).numpy()
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("batch", [7, 2048])
+def test_top_answers_and_their_probabilities(name: str, batch: int):
+    module = model(name)
+    logits = pair_by_pair(module)
+    found = predict(module, *asked(), batch=batch, device="cpu", precision="float32")
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = -np.sort(-probabilities, axis=1)[:, :5]
+    assert found.top_classes.shape == found.top_probabilities.shape == (COUNT, 5)
+    assert (found.top_classes.dtype, found.top_probabilities.dtype) == (np.int32, np.float32)
+    np.testing.assert_allclose(found.top_probabilities, expected, atol=1e-6)
+    np.testing.assert_allclose(
+        np.take_along_axis(probabilities, found.top_classes, axis=1), expected, atol=1e-6
+    )
+
+
+def test_soft_models_give_each_answers_own_score():
+    module = model()
+    found = predict(module, *asked(), target="soft", device="cpu", precision="float32")
+    expected = 1 / (1 + np.exp(np.sort(-pair_by_pair(module), axis=1)[:, :5]))
+    np.testing.assert_allclose(found.top_probabilities, expected, atol=1e-6)
+
+
+def test_likelihoods_and_loss_of_given_classes():
+    module = model()
+    logits = pair_by_pair(module).astype(np.float64)
+    classes = np.random.default_rng(2).integers(-1, ANSWERS, COUNT).astype(np.int32)
+    found = predict(module, *asked(), classes=classes, device="cpu", precision="float32")
+    expected = logits[np.arange(COUNT), classes] - np.log(np.exp(logits).sum(axis=1))
+    known = classes >= 0
+    np.testing.assert_allclose(found.log_likelihoods[known], expected[known], atol=1e-6)
+    assert np.isnan(found.log_likelihoods[~known]).all()
+    assert found.loss == pytest.approx(-expected[known].mean(), abs=1e-6)
+
+
+def test_multiple_choice_takes_the_best_choice_that_has_a_class():
+    module = model()
+    logits = pair_by_pair(module)
+    choices = np.random.default_rng(3).integers(-2, ANSWERS, (COUNT, 4)).astype(np.int32)
+    choices[0] = [-1, -2, -1, -1]
+    found = predict(module, *asked(), choices=choices, device="cpu", precision="float32").choices
+    assert found[0] == -1
+    for row, offered, chosen in zip(logits[1:], choices[1:], found[1:], strict=True):
+        offered = offered[offered >= 0]
+        assert chosen == (offered[row[offered].argmax()] if len(offered) else -1)
+
+
+def test_fewer_than_five_answers_give_fewer_columns():
+    module = build(Architecture("bag-of-words", VOCABULARY, 8, 2, (SIZE,)), seed=0)
+    assert predict(module, *asked(), device="cpu").top_classes.shape == (COUNT, 2)
+
+
+def test_progress_ends_at_the_number_of_questions():
+    heard = []
+    predict(
+        model(),
+        *asked(),
+        batch=16,
+        device="cpu",
+        progress=lambda done, total, note: heard.append((done, total)),
+    )
+    assert heard[-1] == (COUNT, COUNT)
+
+
+def test_what_does_not_fit_is_refused():
+    tokens, rows, features = asked()
+    with pytest.raises(ModelError, match=r"15 numbers a picture.*16"):
+        predict(model(), tokens, rows, features[:, :15])
+    with pytest.raises(ModelError, match="no features"):
+        predict(model(), tokens, rows, None)
+    with pytest.raises(ModelError, match="highest word id is 12"):
+        predict(model(), tokens + 1 * (tokens == 11), rows, features)
+    with pytest.raises(ModelError, match="no questions"):
+        predict(model(), tokens[:0], rows[:0], features)
+    predict(model("language-only"), tokens, rows, None, device="cpu")

@@ -1,0 +1,185 @@
+"""Engines: the same shards whoever runs them, through kills and failures."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.errors import DataError
+from data.images import open_images
+from models.errors import ModelError
+from tasks.engines import run_shards
+from tasks.shards import Extraction, Settings, merge_shards, missing_shards
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pictures = tmp_path_factory.mktemp("pictures")
+    for number in range(24):
+        noise = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(pictures / f"{number:03}.png")
+    return pictures
+
+
+def make(folder: Path, work: Path) -> Extraction:
+    return Extraction(
+        images=open_images(folder),
+        backbone="squeezenet1_1",
+        layer="flatten",
+        weights="random:0",
+        weights_id="random:0",
+        work=work,
+        device="cpu",
+        precision="float32",
+        threads=1,
+        batch=2,
+        shard=4,
+    )
+
+
+def merged(extraction: Extraction, settings: Settings) -> bytes:
+    path = extraction.work / "features.h5"
+    merge_shards(extraction, settings, path)
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def reference(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """features.h5 of an undisturbed local run."""
+    extraction = make(folder, tmp_path_factory.mktemp("reference"))
+    seen: list[tuple[int, int]] = []
+    settings = run_shards(extraction, progress=lambda done, total, note="": seen.append((done, total)))
+    assert seen[0] == (0, 24) and seen[-1] == (24, 24) and seen == sorted(seen)
+    return merged(extraction, settings)
+
+
+def test_finished_shards_are_not_done_again(folder: Path, tmp_path: Path, reference: bytes) -> None:
+    extraction = make(folder, tmp_path)
+    settings = run_shards(extraction)
+    manifest = settings.folder(tmp_path) / "shard-000002.json"
+    manifest.unlink()
+    seen: list[int] = []
+    run_shards(extraction, progress=lambda done, total, note="": seen.append(done))
+    assert seen == [20, 22, 24] and merged(extraction, settings) == reference
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_engines import make
+from tasks.engines import run_shards
+if __name__ == "__main__":
+    run_shards(make(Path({folder!r}), Path({work!r})), engine={engine!r})
+"""
+
+
+def start(folder: Path, work: Path, tmp_path: Path, engine: str = "local") -> subprocess.Popen[bytes]:
+    script = tmp_path / "run.py"
+    text = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder), work=str(work), engine=engine)
+    script.write_text(text)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, str(script)], cwd=ROOT, env=environment)
+
+
+def wait_for(work: Path, manifests: int) -> None:
+    end = time.monotonic() + 120
+    while len(list(work.glob("*/shard-*.json"))) < manifests and time.monotonic() < end:
+        time.sleep(0.02)
+
+
+def children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found]
+
+
+def is_running(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+
+
+@pytest.mark.parametrize("shards", [0, 1, 4])
+def test_kill_9_loses_no_finished_shard_and_leaves_nobody_behind(
+    folder: Path, tmp_path: Path, reference: bytes, shards: int
+) -> None:
+    work = tmp_path / "work"
+    run = start(folder, work, tmp_path)
+    wait_for(work, shards)
+    below = children(run.pid)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    end = time.monotonic() + 10
+    while any(map(is_running, below)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(map(is_running, below))
+    before = {path: path.stat().st_mtime_ns for path in work.glob("*/shard-*.json")}
+    assert len(before) >= shards
+    extraction = make(folder, work)
+    settings = run_shards(extraction)
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert merged(extraction, settings) == reference
+
+
+def test_a_child_that_is_killed_ends_the_run_in_one_clear_error(folder: Path, tmp_path: Path) -> None:
+    def kill(done: int, total: int, note: str = "") -> None:
+        if done:
+            for child in children(os.getpid()):
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    os.kill(child, signal.SIGKILL)
+
+    with pytest.raises(DataError, match=r"SIGKILL.*batch_size.*run the same again"):
+        run_shards(make(folder, tmp_path), progress=kill)
+
+
+def test_errors_of_a_child_arrive_as_they_were(folder: Path, tmp_path: Path) -> None:
+    extraction = make(folder, tmp_path)
+    with pytest.raises(ModelError, match="Did you mean 'flatten'"):
+        run_shards(replace(extraction, layer="flaten"))
+    with pytest.raises(DataError, match="local or ray"):
+        run_shards(extraction, engine="dask")
+
+
+def test_a_missing_gpu_is_named(folder: Path, tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(ModelError, match="device = cpu"):
+        run_shards(replace(make(folder, tmp_path), device="cuda"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ray_gives_the_bytes_of_local_even_when_an_actor_is_killed(
+    folder: Path, tmp_path: Path, reference: bytes
+) -> None:
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    killed: list[int] = []
+
+    def kill(done: int, total: int, note: str = "") -> None:
+        if done and not killed:
+            names = {path.parent: path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")}
+            actors = [int(process.name) for process, name in names.items() if name.startswith(b"ray::Worker")]
+            killed.append(actors[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    try:
+        extraction = make(folder, tmp_path)
+        settings = run_shards(extraction, engine="ray", progress=kill)
+    finally:
+        ray.shutdown()
+    assert killed and not missing_shards(extraction, settings)
+    assert merged(extraction, settings) == reference
