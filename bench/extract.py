@@ -5,8 +5,8 @@
     python -m bench.extract --memory               # resident memory at 500 and at 5,000 pictures
     pip install openvino                           # adds OpenVINO to the comparison
 
-Every turn measures each competitor once, one after the other, so that a machine's moods meet all of them; what
-is reported is the median over the turns and its range. Weights are random:0: speed does not depend on them.
+Every turn measures each competitor once, one after the other, so that the machine's moods meet all of them;
+reported are the median over the turns and its range. Weights are random:0: they do not change the speed.
 
 * plain: Pillow, torchvision's Compose, eager float32 in torch's default memory format, batches of 32, h5py.
 * network: this project's network alone, on pixels decoded before.
@@ -199,7 +199,7 @@ def make_extraction(images: Images, folder: Path, precision: str, name: str = "v
 
 
 def memory(folder: Path) -> None:
-    """Resident memory after 500 and after 5,000 pictures, through a small network so that it takes a minute."""
+    """Resident memory after 500 and after 5,000 pictures, through a small network to take minutes."""
     images = open_images(make_zip(folder / "pictures.zip", 5000))
     extraction = make_extraction(images, folder, "float32", "squeezenet1_1")
     settings = prepare(extraction)

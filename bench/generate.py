@@ -25,7 +25,10 @@ from data import sources
 
 WORDS = 14_000  # words of questions; v1 has 12,600 in training
 ANSWERS = 22_000  # consensus answers
-DISTINCT = {"vqa-v1": 0.6, "vqa-v2": 0.45}  # share of distinct questions, chosen: v2 asks most of its twice and more
+DISTINCT = {
+    "vqa-v1": 0.6,
+    "vqa-v2": 0.45,
+}  # share of distinct questions, chosen: v2 asks most of its twice and more
 LENGTHS = {4: 30, 5: 100, 6: 223, 7: 178, 8: 176, 9: 92, 10: 44, 11: 26, 12: 16, 13: 7, 14: 3, 16: 2, 20: 1}
 HEADS = (
     "how many|is the|what|what is the|what color is the|which|is this a|is this|how many people are|are the|what is|"
@@ -52,7 +55,9 @@ class Zipf:
 
 def words(rng: random.Random, number: int) -> list[str]:
     """Distinct words of one to four syllables, shorter ones first as in language."""
-    syllables = [first + vowel for first in "bcdfghjklmnprstvwyz" for vowel in ("a", "e", "i", "o", "u", "an", "er")]
+    syllables = [
+        first + vowel for first in "bcdfghjklmnprstvwyz" for vowel in ("a", "e", "i", "o", "u", "an", "er")
+    ]
     found: dict[str, None] = {}
     while len(found) < number:
         parts = 1 + len(found) * 3 // number + rng.randrange(2)
@@ -77,7 +82,13 @@ def questions(rng: random.Random, lexicon: Sequence[str], number: int) -> list[s
 def _decorate(rng: random.Random, asked: list[str]) -> None:
     """The signs of real questions, as often as there."""
     place, chance = rng.randrange(len(asked)), rng.random()
-    for share, form in ((0.033, "{}'s"), (0.036, "{},"), (0.039, "{}-up"), (0.040, '"{}"'), (0.041, "3.5 {}/x")):
+    for share, form in (
+        (0.033, "{}'s"),
+        (0.036, "{},"),
+        (0.039, "{}-up"),
+        (0.040, '"{}"'),
+        (0.041, "3.5 {}/x"),
+    ):
         if chance < share:
             asked[place] = form.format(asked[place])
             return
@@ -88,7 +99,9 @@ class Answers:
 
     def __init__(self, rng: random.Random, lexicon: Sequence[str]) -> None:
         self.rng = rng
-        rare = (" ".join(rng.sample(lexicon[:5000], rng.choice([1, 1, 1, 2, 2, 3]))) for _ in range(2 * ANSWERS))
+        rare = (
+            " ".join(rng.sample(lexicon[:5000], rng.choice([1, 1, 1, 2, 2, 3]))) for _ in range(2 * ANSWERS)
+        )
         names = list(dict.fromkeys([*map(str, range(30)), *rare]))[:ANSWERS]
         self.zipf, self.lexicon = Zipf(names, 1.05), Zipf(lexicon, 0.8)
         self.patterns, self.weights = list(AGREEMENT), list(accumulate(AGREEMENT.values()))
@@ -127,17 +140,28 @@ def write_split(folder: Path, dataset: str, split: str, number: int, seed: int =
 
 
 def _write_questions(
-    folder: Path, dataset: str, split: str, ids: Sequence[tuple[int, int]], asked: Sequence[str], answers: Answers
+    folder: Path,
+    dataset: str,
+    split: str,
+    ids: Sequence[tuple[int, int]],
+    asked: Sequence[str],
+    answers: Answers,
 ) -> None:
     where = sources.dataset(dataset).split(split)
     with zipfile.ZipFile(folder / where.questions.file, "w", zipfile.ZIP_DEFLATED) as archive:
         for task, member in where.members[split].items():
             entries: Iterator[dict[str, Any]] = (
                 {"image_id": image, "question": text, "question_id": number}
-                | ({"multiple_choices": answers.zipf.draw(answers.rng, 18)} if task == "multiple-choice" else {})
+                | (
+                    {"multiple_choices": answers.zipf.draw(answers.rng, 18)}
+                    if task == "multiple-choice"
+                    else {}
+                )
                 for (image, number), text in zip(ids, asked, strict=True)
             )
-            _write_member(archive, member, "questions", {"task_type": task.title(), "data_type": "mscoco"}, entries)
+            _write_member(
+                archive, member, "questions", {"task_type": task.title(), "data_type": "mscoco"}, entries
+            )
 
 
 def _write_annotations(
@@ -178,7 +202,11 @@ def _annotation(image: int, number: int, text: str, ten: list[str], rng: random.
 
 
 def _write_member(
-    archive: zipfile.ZipFile, member: str, field: str, facts: dict[str, str], entries: Iterator[dict[str, Any]]
+    archive: zipfile.ZipFile,
+    member: str,
+    field: str,
+    facts: dict[str, str],
+    entries: Iterator[dict[str, Any]],
 ) -> None:
     info = {"info": {"description": "made up by bench/generate.py"}, "license": {"name": "none"}} | facts
     with archive.open(member, "w", force_zip64=True) as raw, io.BufferedWriter(raw, 1 << 20) as file:
@@ -197,7 +225,9 @@ def write_glove(folder: Path, name: str, number: int, seed: int = 0) -> None:
     glove, rng = sources.glove(name), random.Random(seed)
     lexicon = words(random.Random(seed), WORDS)
     known = [*"?,", "'s", *" ".join(HEADS).split(), *(word for word in lexicon if rng.random() < 29 / 30)]
-    listed = list(dict.fromkeys([*known, *(f"{word}{place}" for place in range(99) for word in lexicon)]))[:number]
+    listed = list(dict.fromkeys([*known, *(f"{word}{place}" for place in range(99) for word in lexicon)]))[
+        :number
+    ]
     half = glove.dimensions // 2
     pools = [[" ".join(f"{rng.gauss(0, 0.4):.5g}" for _ in range(size)) for _ in range(1_000)]
              for size in (half, glove.dimensions - half)]  # fmt: skip
@@ -211,11 +241,17 @@ def write_glove(folder: Path, name: str, number: int, seed: int = 0) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the zips")
     parser.add_argument("--dataset", choices=sorted(DISTINCT), action="append", default=[])
-    parser.add_argument("--glove", action="append", default=[], help="a name of the catalog, such as glove.6B.300d")
-    parser.add_argument("--scale", type=float, default=1.0, help="0.01 makes a hundredth of the official counts")
+    parser.add_argument(
+        "--glove", action="append", default=[], help="a name of the catalog, such as glove.6B.300d"
+    )
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="0.01 makes a hundredth of the official counts"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from data.archives import read_member
+from data import inflate
 from data.baselines import commonest
 from data.errors import DataError
 from data.normalisation import normalise
@@ -80,10 +81,19 @@ class _AnnotationsFile(msgspec.Struct):
     annotations: list[msgspec.Raw]
 
 
+class _Strings(dict[str, str]):
+    """Gives for each string the equal one that came first, so that each is kept, and hashed, once."""
+
+    def __missing__(self, text: str) -> str:
+        self[text] = text
+        return text
+
+
 class _Named(msgspec.Struct):
     question_id: _Id
 
 
+_text = attrgetter("answer")
 _QUESTION = msgspec.json.Decoder(Question)
 _NAMED = msgspec.json.Decoder(_Named)
 
@@ -95,7 +105,7 @@ def read_questions(path: Path | str, member: str | None = None) -> list[Question
     below 0 or beyond 64 bits, an id twice, choices for some questions only, no questions.
     """
     name, entries = _entries(path, member, "questions")
-    strings: dict[str, str] = {}
+    strings = _Strings()
 
     def one(raw: msgspec.Raw) -> Question:
         entry = _QUESTION.decode(raw)
@@ -103,7 +113,7 @@ def read_questions(path: Path | str, member: str | None = None) -> list[Question
             return entry
         if not entry.multiple_choices:
             raise msgspec.ValidationError("`multiple_choices` is empty")
-        choices = tuple([strings.setdefault(choice, choice) for choice in entry.multiple_choices])
+        choices = tuple(map(strings.__getitem__, entry.multiple_choices))
         return Question(entry.question_id, entry.image_id, entry.question, choices)
 
     questions = _decode(name, "questions", entries, one)
@@ -124,30 +134,33 @@ def read_annotations(path: Path | str, member: str | None = None, own_data: bool
     type is left "" for `in_order`. DataError as in `read_questions`, and for another number of answers.
     """
     name, entries = _entries(path, member, "annotations")
-    decoder = msgspec.json.Decoder(_Own if own_data else _Official)
-    least = 1 if own_data else HUMANS
-    strings: dict[str, str] = {}
-
-    def same(text: str) -> str:
-        return strings.setdefault(text, text)
+    decode = msgspec.json.Decoder(_Own if own_data else _Official).decode
+    least, strings = 1 if own_data else HUMANS, _Strings()
 
     def one(raw: msgspec.Raw) -> Annotation:
-        entry = decoder.decode(raw)
-        answers = tuple([strings.setdefault(human.answer, human.answer) for human in entry.answers])
+        entry = decode(raw)
+        answers = tuple(map(strings.__getitem__, map(_text, entry.answers)))
         if not least <= len(answers) <= HUMANS:
             expected = f"one to {HUMANS}" if own_data else f"{HUMANS}"
             raise msgspec.ValidationError(f"{len(answers)} answers, expected {expected}")
-        consensus = same(entry.multiple_choice_answer or (commonest(answers) if own_data else ""))
         return Annotation(
             entry.question_id,
             entry.image_id,
-            same(entry.question_type),
-            same(entry.answer_type or (_answer_type(consensus) if own_data else "")),
-            consensus,
+            strings[entry.question_type],
+            strings[entry.answer_type],
+            strings[entry.multiple_choice_answer],
             answers,
         )
 
-    return _decode(name, "annotations", entries, one)
+    annotations = _decode(name, "annotations", entries, one)
+    return [_inferred(annotation) for annotation in annotations] if own_data else annotations
+
+
+def _inferred(annotation: Annotation) -> Annotation:
+    """With the consensus answer and the answer type that own data may leave out."""
+    consensus = annotation.multiple_choice_answer or commonest(annotation.answers)
+    kind = annotation.answer_type or _answer_type(consensus)
+    return msgspec.structs.replace(annotation, multiple_choice_answer=consensus, answer_type=kind)
 
 
 def check_pairs(questions: Sequence[Question], annotations: Sequence[Annotation]) -> None:
@@ -174,15 +187,26 @@ def check_pairs(questions: Sequence[Question], annotations: Sequence[Annotation]
 
 
 def in_order(annotations: Sequence[Annotation], questions: Sequence[Question]) -> list[Annotation]:
-    """The annotations in the order of `questions`, pairs checked; a missing question type is the first word."""
-    check_pairs(questions, annotations)
+    """The annotations in the order of `questions`; a missing question type becomes the question's first word.
+
+    DataError as in `check_pairs`.
+    """
     by_id = {annotation.question_id: annotation for annotation in annotations}
-    ordered = [by_id[question.question_id] for question in questions]
+    repeated = len(by_id) != len(annotations)
+    found = (by_id.pop(question.question_id, None) for question in questions)
+    ordered = [annotation for annotation in found if annotation]
+    if repeated or by_id or len(ordered) != len(questions) or _other_images(questions, ordered):
+        check_pairs(questions, annotations)
     for place, annotation in enumerate(ordered):
         if not annotation.question_type:
-            words = questions[place].question.lower().split()
-            ordered[place] = msgspec.structs.replace(annotation, question_type=words[0] if words else "none")
+            first = next(iter(questions[place].question.lower().split()), "none")
+            ordered[place] = msgspec.structs.replace(annotation, question_type=first)
     return ordered
+
+
+def _other_images(questions: Sequence[Question], annotations: Sequence[Annotation]) -> bool:
+    images = (annotation.image_id for annotation in annotations)
+    return any(question.image_id != image for question, image in zip(questions, images, strict=True))
 
 
 def check_images(
@@ -220,7 +244,7 @@ def _entries(path: Path | str, member: str | None, field: str) -> tuple[str, lis
 def _content(path: Path, member: str | None) -> memoryview:
     """The file's bytes without a byte order mark."""
     if member:
-        content = read_member(path, member)
+        content: bytes | bytearray = inflate.read(path, member)
     else:
         try:
             content = path.read_bytes()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 
 import h5py
@@ -46,73 +46,71 @@ class EncodedAnswers:
 def encode_answers(annotations: Sequence[Annotation], vocabulary: Vocabulary) -> EncodedAnswers:
     """Classes of the annotations, in their order.
 
-    The consensus answer and the humans' are matched as they were written, as the seed does. The soft scores are
-    the official accuracy of each class, whose rule compares normalised text: a class may earn something that no
-    human wrote in just that way, and two classes of the same normalised text earn the same.
+    The consensus answer and the humans' are matched as they were written, as the seed does. The soft scores
+    are the official accuracy of each class, whose rule compares normalised text: a class may earn something
+    that no human wrote in just that way, and two classes of the same normalised text earn the same.
     """
     ids = vocabulary.answer_ids
     consensus = [ids.get(annotation.multiple_choice_answer, OUTSIDE) for annotation in annotations]
-    soft_classes, soft_scores = _soft_targets(annotations, vocabulary)
+    humans = [annotation.answers for annotation in annotations]
+    raw, texts = _numbered(humans)
+    class_of = np.array([*(ids.get(text, OUTSIDE) for text in texts), NO_HUMAN], np.int32)
+    plain: defaultdict[str, int] = defaultdict(count().__next__)
+    cleaned = np.fromiter((plain[clean(text)] for text in texts), np.int32, len(texts))
+    unanimous = ((cleaned[raw] == cleaned[raw[:, :1]]) | (raw < 0)).all(axis=1)
+    soft_classes, soft_scores = _soft_targets(humans, unanimous, vocabulary.answers)
+    question_ids = np.fromiter((one.question_id for one in annotations), np.int64, len(annotations))
     return EncodedAnswers(
-        np.array(consensus, np.int32),
-        _humans(annotations, ids),
-        np.fromiter((annotation.question_id for annotation in annotations), np.int64, len(annotations)),
-        soft_classes,
-        soft_scores,
-        len(vocabulary.answers),
+        np.array(consensus, np.int32), class_of[raw], question_ids, soft_classes, soft_scores, len(ids)
     )
 
 
-def _humans(annotations: Sequence[Annotation], ids: dict[str, int]) -> NDArray[np.int32]:
-    """(Q, H): H is the most humans of any question."""
-    counts = np.fromiter((len(annotation.answers) for annotation in annotations), np.int64, len(annotations))
-    every = chain.from_iterable(annotation.answers for annotation in annotations)
+def _numbered(humans: Sequence[Sequence[str]]) -> tuple[NDArray[np.int32], list[str]]:
+    """(Q, H) numbers of the distinct answers, -1 (the last) for no such human, and these answers."""
+    counts = np.fromiter(map(len, humans), np.int64, len(humans))
     present = np.arange(counts.max(initial=1)) < counts[:, None]
-    humans = np.full(present.shape, NO_HUMAN, np.int32)
-    humans[present] = np.fromiter((ids.get(answer, OUTSIDE) for answer in every), np.int32, int(counts.sum()))
-    return humans
+    numbers: defaultdict[str, int] = defaultdict(count().__next__)
+    raw = np.full(present.shape, -1, np.int32)
+    every = map(numbers.__getitem__, chain.from_iterable(humans))
+    raw[present] = np.fromiter(every, np.int32, int(counts.sum()))
+    return raw, list(numbers)
 
 
 def _soft_targets(
-    annotations: Sequence[Annotation], vocabulary: Vocabulary
+    humans: Sequence[Sequence[str]], unanimous: NDArray[np.bool_], answers: Sequence[str]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """(Q, K) classes and their official scores, by first appearance of the answer, then by class."""
-    humans = [annotation.answers for annotation in annotations]
     texts, codes, scores = answer_scores_table(humans, absent=NO_HUMAN)
-    agreed = np.fromiter((len(set(map(clean, set(ten)))) == 1 for ten in humans), bool, len(humans))
-    # (rank, text): the classes that a text stands for; one column of NO_HUMAN behind, for the codes of nobody
-    cleaned, normalised = (_classes_of(texts, vocabulary.answers, form) for form in (clean, normalise))
-    by_rank = [
-        np.where(agreed[:, None], _rank(cleaned, rank)[codes], _rank(normalised, rank)[codes])
-        for rank in range(max(cleaned.shape[0], normalised.shape[0]))
-    ]
-    classes = np.stack(by_rank, axis=2).reshape(len(humans), -1)
-    scores = np.repeat(scores, len(by_rank), axis=1)
-    inside = classes != NO_HUMAN
-    order = np.argsort(~inside, axis=1, kind="stable")[:, : max(1, int(inside.sum(axis=1).max(initial=0)))]
-    classes, scores = (np.take_along_axis(array, order, axis=1) for array in (classes, scores))
-    return classes.astype(np.int32), np.where(classes == NO_HUMAN, 0, scores).astype(np.float32)
+    cleaned, normalised = (_classes_of(texts, answers, form) for form in (clean, normalise))
+    ranks = max(cleaned.shape[1], normalised.shape[1])  # classes that one text stands for: mostly one
+    cleaned, normalised = (_wider(table, ranks, NO_HUMAN) for table in (cleaned, normalised))
+    classes = np.where(unanimous[:, None, None], cleaned[codes], normalised[codes])
+    classes, scores = classes.reshape(len(codes), -1), np.repeat(scores, ranks, axis=1)
+    earns = classes != NO_HUMAN
+    order = np.argsort(~earns, axis=1, kind="stable")[:, : max(1, int(earns.sum(axis=1).max(initial=0)))]
+    scores = np.where(earns, scores, 0).astype(np.float32)
+    return np.take_along_axis(classes, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
 
 def _classes_of(
     texts: Sequence[str], answers: Sequence[str], form: Callable[[str], str]
 ) -> NDArray[np.int32]:
-    """(R, T + 2) int32: for each text the classes whose `form` it is, NO_HUMAN behind and in the last two columns,
+    """(T + 2, R) int32: the classes whose `form` a text is, NO_HUMAN behind. The last rows are nobody's:
 
-    which the code NO_HUMAN points at.
+    the code NO_HUMAN points at one of them.
     """
     by_text: defaultdict[str, list[int]] = defaultdict(list)
     for number, answer in enumerate(answers):
         by_text[form(answer)].append(number)
-    table = np.full((max([1, *map(len, by_text.values())]), len(texts) + 2), NO_HUMAN, np.int32)
-    for column, text in enumerate(texts):
-        found = by_text.get(text, ())
-        table[: len(found), column] = found
+    rows = {text: row for row, text in enumerate(texts)}
+    table = np.full((len(texts) + 2, max(map(len, by_text.values()), default=1)), NO_HUMAN, np.int32)
+    for text in by_text.keys() & rows.keys():
+        table[rows[text], : len(by_text[text])] = by_text[text]
     return table
 
 
-def _rank(table: NDArray[np.int32], rank: int) -> NDArray[np.int32]:
-    return table[rank] if rank < len(table) else np.full(table.shape[1], NO_HUMAN, np.int32)
+def _wider(table: NDArray[np.int32], width: int, value: int) -> NDArray[np.int32]:
+    return np.pad(table, ((0, 0), (0, width - table.shape[1])), constant_values=value)
 
 
 def write_answers(path: Path, encoded: EncodedAnswers) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +10,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from data.archives import open_member
+from data import inflate
+from data.archives import Archive
 from data.errors import DataError
 from data.progress import Progress, silent
 from data.questions import Vocabulary
+
+_LONGEST_LINE = 1 << 20  # bytes; GloVe's have 3,000 at 300 dimensions
 
 
 @dataclass(frozen=True)
@@ -30,47 +32,72 @@ class Embeddings:
 def read_vectors(
     zip_path: Path, member: str, words: Sequence[str], dimensions: int, progress: Progress = silent
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """(len(words), D) float32 and (len(words),) bool: the vectors of `words` in `member`, zeros where it has none.
+    """(len(words), D) float32 and (len(words),) bool: the vectors of `words` in `member`; zeros where none is.
 
-    A line is a word, then D numbers, separated by single spaces; words may hold spaces themselves. DataError, with
-    the line's number: a wanted word with another number of values, with one that is no finite number, or twice.
+    A line is a word, then D numbers, separated by single spaces; a word may hold spaces itself, as some of
+    glove.840B do. Only the lines of these words are parsed, and checked. DataError, with the line's number: not D
+    numbers, one that is not finite (also beyond float32), a word twice. (The published files hold no word twice,
+    so that a second one is a sign of a damaged or concatenated file.)
     """
-    wanted = {word.encode(): row for row, word in enumerate(words)}
-    if len(wanted) != len(words):
-        raise DataError(f"{len(words) - len(wanted)} words are asked for twice; expected each once.")
-    firsts = {word.partition(b" ")[0] for word in wanted}
-    matrix = np.zeros((len(words), dimensions), np.float32)
-    found = np.zeros(len(words), bool)
-    with open_member(zip_path, member) as file:
-        for number, line in enumerate(file, 1):
-            if line[: line.find(b" ")] not in firsts and number > 1:
-                continue
-            word, values = _split(line, dimensions, f"{zip_path}: {member}, line {number:,}")
-            row = wanted.get(word)
-            if row is None:
-                continue
-            if found[row]:
-                raise DataError(
-                    f"{zip_path}: {member}, line {number:,}: {words[row]!r} has a vector already."
-                )
-            matrix[row] = values
-            found[row] = True
-            progress(int(found.sum()), len(words), "")
+    rows = {word.encode(): row for row, word in enumerate(words)}
+    if len(rows) != len(words):
+        raise DataError(f"{len(words) - len(rows)} words are asked for twice; expected each once.")
+    firsts = {word.partition(b" ")[0] for word in rows}
+    matrix, found = np.zeros((len(words), dimensions), np.float32), np.zeros(len(words), bool)
+    for number, line in _lines(zip_path, member, progress):
+        if line[: line.find(b" ")] in firsts or number == 1:
+            place = f"{zip_path}: {member}, line {number:,}"
+            word, values = _parse(line, dimensions, place)
+            row = rows.get(word)
+            if row is not None:
+                if found[row]:
+                    raise DataError(
+                        f"{place}: a second vector of {words[row]!r}; expected one for each word."
+                    )
+                matrix[row], found[row] = values, True
     return matrix, found
 
 
-def _split(line: bytes, dimensions: int, place: str) -> tuple[bytes, list[float]]:
-    """Word and values of a line, checked."""
-    word, *numbers = line.rstrip(b"\r\n ").rsplit(b" ", dimensions)
-    try:
-        values = [float(text) for text in numbers]
-    except ValueError:
-        values = [math.nan]
-    if len(values) != dimensions or not all(map(math.isfinite, values)):
-        raise DataError(
-            f"{place}: no {dimensions} finite numbers behind {word[:40].decode(errors='replace')!r}."
-        )
+def _lines(zip_path: Path, member: str, progress: Progress) -> Iterator[tuple[int, bytes]]:
+    """Lines of the member, numbered from 1, without their ends."""
+    size, done, number, rest = Archive(zip_path).size(member), 0, 0, b""
+    for piece in inflate.pieces(zip_path, member):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from enumerate(lines, number + 1)
+        number += len(lines)
+        if len(rest) > _LONGEST_LINE:
+            raise DataError(
+                f"{zip_path}: {member}, line {number + 1:,}: {len(rest):,} bytes; not word vectors."
+            )
+        done += len(piece)
+        progress(done, size, "bytes")
+    if rest:
+        yield number + 1, rest
+
+
+def _parse(line: bytes, dimensions: int, place: str) -> tuple[bytes, NDArray[np.float32]]:
+    """Word and vector of a line. A word may hold spaces, but not behind them only numbers: they are values."""
+    word, *numbers = line.rstrip(b"\r ").rsplit(b" ", dimensions)
+    with np.errstate(over="ignore"):
+        values = np.array(_floats(numbers), np.float32)
+    if len(values) != dimensions or (b" " in word and _floats(word.split(b" ")[1:])):
+        first, *rest = line.split()
+        raise DataError(f"{place}: {_shown(first)} has {len(rest)} values; expected {dimensions} numbers.")
+    if not np.isfinite(values).all():
+        raise DataError(f"{place}: the vector of {_shown(word)} holds a number that is not finite.")
     return word, values
+
+
+def _floats(texts: Sequence[bytes]) -> list[float]:
+    """The numbers, or none if one of the texts is no number."""
+    try:
+        return [float(text) for text in texts]
+    except ValueError:
+        return []
+
+
+def _shown(word: bytes) -> str:
+    return repr(word[:40].decode(errors="replace"))
 
 
 def embedding_matrix(

@@ -124,40 +124,34 @@ class EncodedQuestions:
 
 # ---------------------------------------------------------------------------------------------------- tokens
 
-# What NLTK's rules, each with an eye on its neighbours, can't carry over a space: letters and digits, single
-# signs between them, then commas or question marks. Such a piece of a question has its tokens wherever it stands,
-# so they are remembered by piece: there are some ten thousand pieces in 443,757 questions. What is not so plain
-# (quotes, full stops at an end, brackets, anything outside ASCII) is given to NLTK as a whole question. That both
-# ways agree is tested with made-up text and with the real questions.
-_BARE = re.compile(r"([a-z0-9]+)([?,!]?)")
-_PLAIN = re.compile(r"[a-z0-9]+(?:['./:-][a-z0-9]+)*(?:,|[?!]+)?")
-_SPLIT_BY_NLTK = {"cannot", "gimme", "gonna", "gotta", "lemme", "wanna"}
+# Most questions consist of pieces between spaces that no rule of NLTK connects: letters and digits, single signs
+# between them, a clitic, one mark at the end. Such a piece has its tokens wherever it stands, so they are
+# remembered by piece. What is not so plain (quotes, a full stop at an end, brackets, anything outside ASCII) is
+# given to NLTK as a whole question. That both ways agree is tested with made-up text and with the real questions.
+_PIECE = re.compile(r"([a-z0-9]+?(?:[-./][a-z0-9]+?)*)('(?:s|m|d|ll|re|ve)|n't)?([?!,])?")
+_TWO_WORDS = re.compile("cannot|gimme|gonna|gotta|lemme|wanna")  # NLTK splits these
 
 _pieces: dict[str, tuple[str, ...] | None] = {}
 
 
 def tokenize(question: str) -> list[str]:
-    """NLTK's Treebank tokens of the lower-cased question. DataError where NLTK gives up on a monstrous one."""
+    """NLTK's Treebank tokens of the lower-cased question. DataError where NLTK gives up on a monster."""
     text = question.lower()
     if text.isascii() and text.isprintable():
         tokens: list[str] = []
         for piece in text.split():
             found = _pieces[piece] if piece in _pieces else _remember(piece)
             if found is None:
-                break
+                return _nltk(text)
             tokens += found
-        else:
-            return tokens
+        return tokens
     return _nltk(text)
 
 
 def _remember(piece: str) -> tuple[str, ...] | None:
-    """The tokens of one space-free piece of a question, or None if they depend on what stands around it."""
-    bare = _BARE.fullmatch(piece)
-    if bare and bare[1] not in _SPLIT_BY_NLTK:
-        _pieces[piece] = (bare[1], bare[2]) if bare[2] else (piece,)
-    else:
-        _pieces[piece] = tuple(_nltk(piece)) if _PLAIN.fullmatch(piece) else None
+    """The tokens of a piece of a question without spaces, or None if they may depend on what is around it."""
+    plain = None if _TWO_WORDS.search(piece) else _PIECE.fullmatch(piece)
+    _pieces[piece] = tuple(filter(None, plain.groups())) if plain else None
     return _pieces[piece]
 
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 from data.errors import DataError
 from data.progress import Progress
 from models.errors import ModelError
-from tasks.shards import Extraction, Settings, extract_shard, missing_shards, prepare
+from tasks.shards import Extraction, Settings, extract_shards, is_finished, missing_shards, prepare
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
-ATTEMPTS = (
-    3  # at a shard whose actor died: a preempted machine is worth another try, a shard that kills is not
-)
+GPU_SHARDS = 64  # handed out at a time: with fewer, starting the decoders would cost more than the work
+ATTEMPTS = 3  # at a handful whose actor died: a machine may be lost twice, a picture that kills always does
 
 
 def run_ray(extraction: Extraction, address: str, progress: Progress) -> Settings:
@@ -53,9 +52,11 @@ class Worker:
     def prepare(self) -> Settings:
         return prepare(self.extraction)
 
-    def extract(self, settings: Settings, shard: int) -> int:
-        """Do one shard; gives its number of pictures."""
-        return len(extract_shard(self.extraction, settings, shard).image_ids)
+    def extract(self, settings: Settings, shards: list[int]) -> None:
+        """Do those of `shards` that are not done: after a loss, some of them are."""
+        left = [shard for shard in shards if not is_finished(self.extraction, settings, shard)]
+        for _ in extract_shards(self.extraction, settings, left):
+            pass
 
 
 class _Cluster:
@@ -65,7 +66,7 @@ class _Cluster:
         self.ray, self.extraction = ray, extraction
         self.shared = ray.put(extraction)  # once, not once an actor
         self.attempts: dict[int, int] = {}
-        self.settings: Settings | None = None
+        self.on_gpu = extraction.device != "cpu" and self._resource("GPU") >= 1
 
     def run(self, progress: Progress) -> Settings:
         """Prepare the actors, hand out shards, replace what is lost."""
@@ -73,43 +74,44 @@ class _Cluster:
 
         actors = [self._actor() for _ in range(self._number())]
         settings = agree(self._get([actor.prepare.remote() for actor in actors]))
-        self.settings = settings
-        left = deque(missing_shards(self.extraction, settings))
+        missing = missing_shards(self.extraction, settings)
+        size = GPU_SHARDS if self.on_gpu else 1
+        left = deque(missing[first : first + size] for first in range(0, len(missing), size))
         total = len(self.extraction.images.ids)
-        done = finished_pictures(self.extraction, list(left))
+        done = finished_pictures(self.extraction, missing)
         progress(done, total, "")
-        working: dict[Any, tuple[ActorHandle, int]] = {}
+        working: dict[Any, tuple[ActorHandle, list[int]]] = {}
         while left or working:
             while actors and left:
-                actor, shard = actors.pop(), left.popleft()
-                working[actor.extract.remote(settings, shard)] = (actor, shard)
+                actor, shards = actors.pop(), left.popleft()
+                working[actor.extract.remote(settings, shards)] = (actor, shards)
             for finished in self.ray.wait(list(working))[0]:
-                actor, shard = working.pop(finished)
-                pictures = self._result(finished, shard)
-                if pictures is None:
-                    left.append(shard)
-                    actor = self._actor()
-                else:
-                    done += pictures
+                actor, shards = working.pop(finished)
+                if self._is_done(finished, shards):
+                    done += sum(len(self.extraction.rows(shard)) for shard in shards)
                     progress(done, total, "")
+                else:
+                    left.append(shards)
+                    actor = self._actor()
                 actors.append(actor)
         return settings
 
-    def _result(self, finished: Any, shard: int) -> int | None:
-        """Pictures of a finished shard; None where its actor is lost and another is to try again."""
+    def _is_done(self, finished: Any, shards: list[int]) -> bool:
+        """False where the actor is lost and another is to try again."""
         try:
-            return int(self.ray.get(finished))
+            self.ray.get(finished)
+            return True
         except self.ray.exceptions.RayTaskError as error:
             raise _expected(error) from None
         except self.ray.exceptions.RayError as error:  # the actor, its node or its memory is gone
-            self.attempts[shard] = self.attempts.get(shard, 0) + 1
-            if self.attempts[shard] < ATTEMPTS:
-                return None
-            rows = self.extraction.rows(shard)
+            self.attempts[shards[0]] = self.attempts.get(shards[0], 0) + 1
+            if self.attempts[shards[0]] < ATTEMPTS:
+                return False
             names = self.extraction.images.names
+            first, last = self.extraction.rows(shards[0])[0], self.extraction.rows(shards[-1])[-1]
             raise DataError(
-                f"shard {shard} ({names[rows[0]]} to {names[rows[-1]]}) failed {ATTEMPTS} times: its actor "
-                f"died. Finished shards are kept. Ray says: {str(error).splitlines()[0]}"
+                f"shards {shards[0]} to {shards[-1]} ({names[first]} to {names[last]}): "
+                f"their actor died {ATTEMPTS} times. Finished shards are kept. Ray says: {str(error).splitlines()[0]}"
             ) from None
 
     def _get(self, waiting: list[Any]) -> list[Settings]:
@@ -122,14 +124,12 @@ class _Cluster:
         return found
 
     def _actor(self) -> ActorHandle:
-        gpus = 0 if self.extraction.device == "cpu" else min(1, int(self._resource("GPU")))
-        cpus = 1 if gpus else self._cores()
-        return self.ray.remote(num_gpus=gpus, num_cpus=cpus)(Worker).remote(self.shared)
+        cpus = 1 if self.on_gpu else self._cores()
+        return self.ray.remote(num_gpus=int(self.on_gpu), num_cpus=cpus)(Worker).remote(self.shared)
 
     def _number(self) -> int:
         """As many actors as the cluster holds, but never more than there are shards."""
-        on_gpu = self.extraction.device != "cpu" and self._resource("GPU") >= 1
-        room = int(self._resource("GPU")) if on_gpu else int(self._resource("CPU")) // self._cores()
+        room = int(self._resource("GPU")) if self.on_gpu else int(self._resource("CPU")) // self._cores()
         return max(1, min(room, self.extraction.shards()))
 
     def _cores(self) -> int:

@@ -10,6 +10,7 @@ import configparser
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,10 @@ SETTINGS: dict[str, dict[str, Setting]] = {
 }
 
 
+LUIGIS = ("core", "worker", "scheduler", "resources", "retcode", "email", "execution_summary", "logging")
+"""Luigi's own sections, which are not misspelt ones of ours."""
+
+
 def get(section: str, option: str) -> Any:
     """The value in force of one of SETTINGS, parsed. Ends with one line where it can't be used."""
     setting = SETTINGS[section][option]
@@ -112,6 +117,8 @@ def check(flags: set[str], stages: set[str]) -> None:
         for section, options in _read(file).items():
             if section in stages:
                 refuse(f"{file}: section [{section}] is not read; put its flags under [experiment]")
+            if section not in {*valid, *LUIGIS} and (close := get_close_matches(section, valid, n=1, cutoff=0.75)):
+                refuse(f"{file}: unknown section [{section}]; did you mean [{close[0]}]?")
             for option in options if section in valid else ():
                 if option not in valid[section]:
                     hint = nearest(option, list(valid[section]))

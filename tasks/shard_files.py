@@ -35,8 +35,8 @@ class Extraction:
 
     weights: random:SEED or a file's path; weights_id: what the feature file says of them (random:SEED or a
     sha256). work: a folder of this extraction's own; its name holds the stage's fingerprint. device and
-    precision: auto or a name; threads and batch: 0 is what suits the device. These four, and shard, the number
-    of pictures in one, change no more than a row's last bits.
+    precision: auto or a name; threads and batch: 0 is what suits the device. These four, and the number of
+    pictures in a shard, change no more than a row's last bits.
     """
 
     images: Images
@@ -147,8 +147,7 @@ def write_shard(
 
 def missing_shards(extraction: Extraction, settings: Settings) -> list[int]:
     """The shards still to be done: without a manifest, of something else, or with rows of another sha256."""
-    folder = settings.folder(extraction.work)
-    return [shard for shard in range(extraction.shards()) if not _is_whole(extraction, folder, shard)]
+    return [shard for shard in range(extraction.shards()) if not is_finished(extraction, settings, shard)]
 
 
 def merge_shards(extraction: Extraction, settings: Settings, path: Path, max_bad_images: int = 0) -> Merged:
@@ -222,8 +221,9 @@ def _read_rows(folder: Path, shard: int) -> NDArray[np.float16]:
     return rows
 
 
-def _is_whole(extraction: Extraction, folder: Path, shard: int) -> bool:
+def is_finished(extraction: Extraction, settings: Settings, shard: int) -> bool:
     """Whether a shard is finished, unharmed and of this extraction; hashing costs a second for 1.5 GB."""
+    folder = settings.folder(extraction.work)
     try:
         result = _read_manifest(folder, shard)
         with _rows_path(folder, shard).open("rb") as file:
