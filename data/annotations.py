@@ -1,8 +1,8 @@
 """The official questions and annotations JSON, typed and checked: what passes here needs no check elsewhere.
 
-A file of VQA v2 has 443,757 questions with ten answers each. So entries are decoded one by one from the bytes
-(a fault is known by its position, and only one entry's intermediate objects are alive at a time), equal strings
-are one object, and the structs are unknown to the garbage collector.
+A file of VQA v2 has 443,757 questions with ten answers each. So entries are decoded one by one from the
+bytes (a fault is known by its position, and only one entry's intermediate objects are alive at a time), equal
+strings are one object, and the structs are unknown to the garbage collector.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ HUMANS = 10
 """Answers that every official question has; own data may have fewer."""
 
 _BOM = b"\xef\xbb\xbf"
+_JSON_BYTES = 4 << 30  # v2's training annotations, the largest official file, have 0.4 GB
 _SHOWN = 3  # faults that an error message spells out
 
 _Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -120,8 +121,8 @@ def read_questions(path: Path | str, member: str | None = None) -> list[Question
     without = [question.question_id for question in questions if question.multiple_choices is None]
     if 0 < len(without) < len(questions):
         raise DataError(
-            f"{name}: {_ids(without, len(questions), 'questions')} no multiple_choices while the others have; "
-            "expected all or none."
+            f"{name}: {_ids(without, len(questions), 'questions')} no multiple_choices, the others "
+            "have; expected all or none."
         )
     return questions
 
@@ -129,9 +130,10 @@ def read_questions(path: Path | str, member: str | None = None) -> list[Question
 def read_annotations(path: Path | str, member: str | None = None, own_data: bool = False) -> list[Annotation]:
     """The annotations of `member` inside the zip `path`, or of the JSON file `path`, in file order.
 
-    `own_data` allows one to ten answers where official files have ten, and infers what is missing: the consensus
-    answer is the commonest (ties by alphabet), the answer type is told by the consensus answer, the question
-    type is left "" for `in_order`. DataError as in `read_questions`, and for another number of answers.
+    `own_data` allows one to ten answers where official files have ten, and infers what is missing: the
+    consensus answer is the commonest (ties by alphabet), the consensus answer tells the answer type, and the
+    question type is left "" for `in_order`. DataError as in `read_questions`, and for another number of
+    answers.
     """
     name, entries = _entries(path, member, "annotations")
     decode = msgspec.json.Decoder(_Own if own_data else _Official).decode
@@ -217,8 +219,9 @@ def check_images(
     absent = Counter(question.image_id for question in questions if question.image_id not in there)
     if absent:
         raise DataError(
-            f"{absent.total():,} of {len(questions):,} questions are about {len(absent):,} images that {image_set} "
-            f"lacks (image_id {_some(absent)}). It has {len(there):,} images; do they belong to these questions?"
+            f"{absent.total():,} of {len(questions):,} questions are about {len(absent):,} images that "
+            f"{image_set} lacks (image_id {_some(absent)}). It has {len(there):,} images; do they belong to "
+            "these questions?"
         )
 
 
@@ -244,7 +247,7 @@ def _entries(path: Path | str, member: str | None, field: str) -> tuple[str, lis
 def _content(path: Path, member: str | None) -> memoryview:
     """The file's bytes without a byte order mark."""
     if member:
-        content: bytes | bytearray = inflate.read(path, member)
+        content: bytes | bytearray = inflate.read(path, member, _JSON_BYTES)
     else:
         try:
             content = path.read_bytes()

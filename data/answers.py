@@ -88,8 +88,8 @@ def _soft_targets(
     classes, scores = classes.reshape(len(codes), -1), np.repeat(scores, ranks, axis=1)
     earns = classes != NO_HUMAN
     order = np.argsort(~earns, axis=1, kind="stable")[:, : max(1, int(earns.sum(axis=1).max(initial=0)))]
-    scores = np.where(earns, scores, 0).astype(np.float32)
-    return np.take_along_axis(classes, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    earned = np.where(earns, scores, 0).astype(np.float32)
+    return np.take_along_axis(classes, order, axis=1), np.take_along_axis(earned, order, axis=1)
 
 
 def _classes_of(

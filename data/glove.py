@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import h5py
@@ -21,8 +22,9 @@ _LONGEST_LINE = 1 << 20  # bytes; GloVe's have 3,000 at 300 dimensions
 
 @dataclass(frozen=True)
 class Embeddings:
-    """matrix (V, D) float32: row i is the vector of word id i, zeros for padding, the unknown word and words
-    without a vector; found (V,) bool: which rows have one.
+    """matrix (V, D) float32: row i is the vector of word id i; found (V,) bool: which rows have one.
+
+    The others are zeros: padding, the unknown word, and words that GloVe lacks.
     """
 
     matrix: NDArray[np.float32]
@@ -32,51 +34,56 @@ class Embeddings:
 def read_vectors(
     zip_path: Path, member: str, words: Sequence[str], dimensions: int, progress: Progress = silent
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """(len(words), D) float32 and (len(words),) bool: the vectors of `words` in `member`; zeros where none is.
+    """(len(words), D) float32 and (len(words),) bool: the vectors of `words`, zeros where `member` has none.
 
     A line is a word, then D numbers, separated by single spaces; a word may hold spaces itself, as some of
-    glove.840B do. Only the lines of these words are parsed, and checked. DataError, with the line's number: not D
-    numbers, one that is not finite (also beyond float32), a word twice. (The published files hold no word twice,
-    so that a second one is a sign of a damaged or concatenated file.)
+    glove.840B do. Only the lines of these words are parsed and checked. DataError, with the line's number:
+    not D numbers, one that is not finite (in float32), a word twice (the published files hold none, so it is
+    a sign of a damaged or concatenated file).
     """
     rows = {word.encode(): row for row, word in enumerate(words)}
     if len(rows) != len(words):
         raise DataError(f"{len(words) - len(rows)} words are asked for twice; expected each once.")
     firsts = {word.partition(b" ")[0] for word in rows}
     matrix, found = np.zeros((len(words), dimensions), np.float32), np.zeros(len(words), bool)
-    for number, line in _lines(zip_path, member, progress):
-        if line[: line.find(b" ")] in firsts or number == 1:
-            place = f"{zip_path}: {member}, line {number:,}"
-            word, values = _parse(line, dimensions, place)
-            row = rows.get(word)
-            if row is not None:
-                if found[row]:
-                    raise DataError(
-                        f"{place}: a second vector of {words[row]!r}; expected one for each word."
-                    )
-                matrix[row], found[row] = values, True
+    for number, line in _lines(zip_path, member, firsts, progress):
+        place = f"{zip_path}: {member}, line {number:,}"
+        word, values = _parse(line, dimensions, place)
+        row = rows.get(word)
+        if row is None:
+            continue
+        if found[row]:
+            raise DataError(f"{place}: a second vector of {words[row]!r}; expected one for each word.")
+        matrix[row], found[row] = values, True
     return matrix, found
 
 
-def _lines(zip_path: Path, member: str, progress: Progress) -> Iterator[tuple[int, bytes]]:
-    """Lines of the member, numbered from 1, without their ends."""
-    size, done, number, rest = Archive(zip_path).size(member), 0, 0, b""
-    for piece in inflate.pieces(zip_path, member):
-        *lines, rest = (rest + piece).split(b"\n")
-        yield from enumerate(lines, number + 1)
-        number += len(lines)
-        if len(rest) > _LONGEST_LINE:
-            raise DataError(
-                f"{zip_path}: {member}, line {number + 1:,}: {len(rest):,} bytes; not word vectors."
-            )
+def _lines(
+    zip_path: Path, member: str, firsts: Set[bytes], progress: Progress
+) -> Iterator[tuple[int, bytes]]:
+    """The lines that begin with one of `firsts` and a space, and the first line, numbered from 1.
+
+    The loop looks at 400,000 lines and copies only those that it yields.
+    """
+    size, done, number, text = Archive(zip_path).size(member), 0, 0, b""
+    for piece in chain(inflate.pieces(zip_path, member), [b"\n"]):
+        text += piece
+        start = 0
+        while (end := text.find(b"\n", start)) >= 0:
+            number += 1
+            if text[start : text.find(b" ", start, end)] in firsts or number == 1:
+                yield number, text[start:end]
+            start = end + 1
+        text = text[start:]
+        if len(text) > _LONGEST_LINE:
+            place = f"{zip_path}: {member}, line {number + 1:,}"
+            raise DataError(f"{place}: {len(text):,} bytes without an end; expected word vectors.")
         done += len(piece)
-        progress(done, size, "bytes")
-    if rest:
-        yield number + 1, rest
+        progress(min(done, size), size, "bytes")
 
 
 def _parse(line: bytes, dimensions: int, place: str) -> tuple[bytes, NDArray[np.float32]]:
-    """Word and vector of a line. A word may hold spaces, but not behind them only numbers: they are values."""
+    """Word and vector of a line. What is behind a space in a word must not be all numbers: they are values."""
     word, *numbers = line.rstrip(b"\r ").rsplit(b" ", dimensions)
     with np.errstate(over="ignore"):
         values = np.array(_floats(numbers), np.float32)

@@ -15,7 +15,7 @@ from data.archives import MEMBER_BYTES, Archive, list_members
 from data.errors import DataError
 
 try:
-    from isal import isal_zlib as zlib
+    from isal import isal_zlib as zlib  # type: ignore[import-not-found, unused-ignore]
 except ImportError:  # no ISA-L for this platform: the same bytes, later
     import zlib  # type: ignore[no-redef]
 
@@ -69,7 +69,7 @@ def _inflate(zip_path: Path, info: ZipInfo) -> Iterator[bytes]:
 
 
 def _raw(zip_path: Path, info: ZipInfo) -> Iterator[bytes]:
-    """What lies in the archive, inflated if it is deflated; never more than one byte beyond the declared size."""
+    """What lies in the archive, inflated if it is deflated; at most a byte more than the declared size."""
     inflater = zlib.decompressobj(-15) if info.compress_type == ZIP_DEFLATED else None
     allowed, left = info.file_size + 1, info.compress_size
     with zip_path.open("rb") as file:

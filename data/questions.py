@@ -48,8 +48,8 @@ class _VocabularyFile(msgspec.Struct):
 class Vocabulary:
     """Words have the ids 1..W by count, then alphabet; answers the classes 0..A-1 by the same rule.
 
-    `questions`: how many training questions there were; `kept_questions`: those whose consensus answer is among
-    the answers, and whose words were counted.
+    `questions`: how many training questions there were; `kept_questions`: those whose consensus answer is
+    among the answers, and whose words were counted.
     """
 
     words: tuple[str, ...]
@@ -88,7 +88,7 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, text: str) -> Vocabulary:
-        """The vocabulary of a vocabulary.json. DataError where it is none, or its ids do not fit its words."""
+        """The vocabulary of a vocabulary.json's text. DataError where it is none or contradicts itself."""
         try:
             file = msgspec.json.decode(text, type=_VocabularyFile)
         except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
@@ -105,16 +105,16 @@ class Vocabulary:
         twice += len(vocabulary.answers) - len(vocabulary.answer_ids)
         if twice or file.unknown_id != vocabulary.unknown_id or not vocabulary.answers:
             raise DataError(
-                f"Not a sound vocabulary: {twice} words or answers are there twice, unknown_id is {file.unknown_id} "
-                f"for {len(vocabulary.words)} words (expected {vocabulary.unknown_id}), and there are "
-                f"{len(vocabulary.answers)} answers."
+                f"Not a vocabulary: {twice} words or answers are there twice, unknown_id is "
+                f"{file.unknown_id} (expected {vocabulary.unknown_id} for {len(vocabulary.words)} words), and "
+                f"there are {len(vocabulary.answers)} answers."
             )
         return vocabulary
 
 
 @dataclass(frozen=True)
 class EncodedQuestions:
-    """tokens (Q, 26) int32 with zeros on the left, lengths (Q,) int32, question_ids and image_ids (Q,) int64."""
+    """tokens (Q, 26) int32, zeros on the left; lengths (Q,) int32; question_ids and image_ids (Q,) int64."""
 
     tokens: NDArray[np.int32]
     lengths: NDArray[np.int32]
@@ -124,10 +124,10 @@ class EncodedQuestions:
 
 # ---------------------------------------------------------------------------------------------------- tokens
 
-# Most questions consist of pieces between spaces that no rule of NLTK connects: letters and digits, single signs
-# between them, a clitic, one mark at the end. Such a piece has its tokens wherever it stands, so they are
-# remembered by piece. What is not so plain (quotes, a full stop at an end, brackets, anything outside ASCII) is
-# given to NLTK as a whole question. That both ways agree is tested with made-up text and with the real questions.
+# Most questions consist of pieces between spaces that no rule of NLTK connects: letters and digits, single
+# signs between them, a clitic, one mark at the end. Such a piece has its tokens wherever it stands, so they
+# are remembered by piece. What is not so plain (quotes, a full stop at an end, brackets, anything outside
+# ASCII) is given to NLTK as a whole question. That both ways agree is tested, with made-up and real questions.
 _PIECE = re.compile(r"([a-z0-9]+?(?:[-./][a-z0-9]+?)*)('(?:s|m|d|ll|re|ve)|n't)?([?!,])?")
 _TWO_WORDS = re.compile("cannot|gimme|gonna|gotta|lemme|wanna")  # NLTK splits these
 
@@ -175,7 +175,7 @@ def _tokenizer() -> Any:
 
 
 def count_words(questions: Iterable[str]) -> Counter[str]:
-    """How often each word stands among the first 26 of the questions; each distinct question is split once."""
+    """How often each word stands among the first 26 of a question; a repeated question is split once."""
     counts: Counter[str] = Counter()
     for question, times in Counter(questions).items():
         for word in tokenize(question)[:MAX_LENGTH]:
@@ -189,8 +189,10 @@ def build_vocabulary(
     """The `answers` commonest consensus answers of training, and the words of the questions that have them.
 
     Both by count, then alphabet; every word counts, however rare. DataError unless questions and annotations
-    are pairs.
+    are pairs, and where no answers are asked for.
     """
+    if answers < 1:
+        raise DataError(f"{answers} answer classes were asked for; expected at least one.")
     ordered = in_order(annotations, questions)
     top = _by_count(Counter(annotation.multiple_choice_answer for annotation in ordered))[:answers]
     classes = {answer for answer, _ in top}

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from data.progress import Progress, silent
-from data.sample_questions import ANSWERS, Asked, answers_of_ten, ask, choices
+from data.sample_questions import Asked, answers_of_ten, ask, choices
 from data.sample_scenes import draw, make_scene
 
 SIZES: dict[str, dict[str, int]] = {

@@ -13,6 +13,8 @@ from models.errors import ModelError
 BLOCK = 4096  # rows at a time where all are read: 64 MB as float32 for 4,096 columns
 ROOM = 0.5  # share of a GPU's free memory that the features may take
 
+Arrays = np.ndarray | Sequence[np.ndarray]
+
 
 class Features:
     """A table of picture features, (N, ...) in one array or several one behind the other (the training and
@@ -22,12 +24,12 @@ class Features:
     once. On a GPU with room for them the rows lie in its memory. An all-zero row stays zero.
     """
 
-    def __init__(self, parts: np.ndarray | Sequence[np.ndarray], device: torch.device) -> None:
+    def __init__(self, parts: Arrays, device: torch.device) -> None:
         arrays = [parts] if isinstance(parts, np.ndarray) else list(parts)
         if len({array.shape[1:] for array in arrays}) != 1:
             raise ModelError("The image sets have features of different shapes; extract them with one layer.")
         self.device = device
-        self.shape = arrays[0].shape[1:]
+        self.shape = (sum(len(array) for array in arrays), *arrays[0].shape[1:])
         self.parts = [array.reshape(len(array), -1) for array in arrays]
         self.starts = np.cumsum([0, *(len(array) for array in arrays)])
         self.scale = torch.from_numpy(np.concatenate([_inverse_lengths(part) for part in self.parts])).to(
@@ -35,8 +37,13 @@ class Features:
         )
         self.resident = self._upload() if device.type == "cuda" else None
 
-    def __len__(self) -> int:
-        return int(self.starts[-1])
+    def check(self, rows: np.ndarray) -> None:
+        """Raise ModelError where a row number lies outside the table."""
+        if len(rows) and not 0 <= rows.min() <= rows.max() < self.shape[0]:
+            raise ModelError(
+                f"The questions ask for picture rows {rows.min()} to {rows.max()}, but the features have "
+                f"{self.shape[0]} rows. Extract the features of all pictures that are asked about."
+            )
 
     def gather(self, rows: np.ndarray) -> Tensor:
         """(B,) row numbers to (B, F) float32 of length 1 each."""
@@ -62,6 +69,9 @@ class Features:
             return None
         blocks = [part[i : i + BLOCK] for part in self.parts for i in range(0, len(part), BLOCK)]
         return torch.cat([send(np.ascontiguousarray(block), self.device) for block in blocks])
+
+
+Table = Features | Arrays
 
 
 def send(array: np.ndarray, device: torch.device) -> Tensor:

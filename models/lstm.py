@@ -231,7 +231,7 @@ class _Steps(torch.autograd.Function):
             by_state, gate, _, squash, into = (array[step] for array in arrays)
             enter, keep, candidate, leave = gate.chunk(4, dim=1)
             into_enter, into_keep, into_candidate, into_leave = into.chunk(4, dim=1)
-            by_state = by_state.float() if into_state is None else by_state + into_state
+            by_state = by_state.float() if into_state is None else by_state.float() + into_state
             by_cell = by_state * leave
             tanh_backward(by_cell, squash, grad_input=by_cell)
             if into_cell is not None:
@@ -246,7 +246,7 @@ class _Steps(torch.autograd.Function):
             cell_before = _follow(arrays[2][step - 1], parents)
             sigmoid_backward(cell_before.mul_(by_cell), keep, grad_input=into_keep)
             _gather_back(into, parents, products[step - 1])
-            into_state = products[step - 1] @ transposed
+            into_state = (products[step - 1] @ transposed).float()
             into_cell = _gather_back(by_cell.mul_(keep), parents, torch.empty_like(arrays[2][step - 1]))
         return into_gates.to(kernel.dtype), states[:inner].t() @ into_products, None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 from models.classifiers import Classifier
 from models.devices import pick_device, pick_precision
 from models.errors import ModelError
-from models.features import Features, send
+from models.features import Features, Table, send
 from models.lstm import gather_questions
 from models.progress import Progress, silent
 
@@ -46,7 +46,7 @@ def predict(
     module: Classifier,
     tokens: np.ndarray,
     rows: np.ndarray,
-    features: np.ndarray | Sequence[np.ndarray] | None,
+    features: Table | None,
     *,
     classes: np.ndarray | None = None,
     choices: np.ndarray | None = None,
@@ -56,10 +56,11 @@ def predict(
     batch: int = BATCH,
     progress: Progress = silent,
 ) -> Predictions:
-    """Answer Q questions: tokens (Q, 26) int32, rows (Q,) int64 into features (N, ...) float16.
+    """Answer Q questions: tokens (Q, 26) int32, rows (Q,) int64 into features (N, ...) float16, see `Features`.
 
     classes (Q,) int32: whose log likelihood is wanted, negative for none; choices (Q, C) int32: the classes
     to choose from in multiple choice, negative for what has no class. The module is left in eval mode.
+    Raises ModelError where questions, features and model do not fit together.
     """
     place = pick_device(device)
     mixed = pick_precision(place, precision) == "bfloat16"
@@ -76,9 +77,8 @@ def predict(
             wanted = {name: array[pairs] for name, array in given.items() if array is not None}
             for name, value in _read(logits.float(), target, **wanted).items():
                 array = value.cpu().numpy()
-                results.setdefault(name, np.empty((len(tokens), *array.shape[1:]), array.dtype))[pairs] = (
-                    array
-                )
+                whole = results.setdefault(name, np.empty((len(tokens), *array.shape[1:]), array.dtype))
+                whole[pairs] = array
             done += len(pairs)
             progress(done, len(tokens), "")
     return Predictions(**results)
@@ -87,14 +87,15 @@ def predict(
 def _look(
     module: Classifier,
     rows: np.ndarray,
-    features: np.ndarray | Sequence[np.ndarray] | None,
+    features: Table | None,
     place: torch.device,
     batch: int,
 ) -> tuple[Tensor | None, np.ndarray]:
     """Encode each picture that is asked about: (P, joint), and for each question which of them is its own."""
     if module.image is None or features is None:
         return None, rows
-    table = Features(features, place)
+    table = features if isinstance(features, Features) else Features(features, place)
+    table.check(rows)
     distinct, picture_of = np.unique(rows, return_inverse=True)
     encoded = [module.look(table.gather(distinct[i : i + batch])) for i in range(0, len(distinct), batch)]
     return torch.cat([part for part in encoded if part is not None]), picture_of
@@ -144,10 +145,12 @@ def _check(
     module: Classifier,
     tokens: np.ndarray,
     rows: np.ndarray,
-    features: np.ndarray | Sequence[np.ndarray] | None,
+    features: Table | None,
 ) -> None:
     if not len(tokens):
         raise ModelError("There are no questions to answer.")
+    if len(rows) != len(tokens):
+        raise ModelError(f"There are {len(tokens)} questions but {len(rows)} rows of pictures.")
     vocabulary = len(module.questions.embedding.weight)  # type: ignore[arg-type,union-attr]
     if tokens.size and tokens.max() >= vocabulary:
         raise ModelError(
@@ -158,7 +161,8 @@ def _check(
         return
     if features is None:
         raise ModelError("This model looks at pictures, but was given no features.")
-    size = int(np.prod((features if isinstance(features, np.ndarray) else features[0]).shape[1:]))
+    table = features if isinstance(features, Features | np.ndarray) else features[0]
+    size = int(np.prod(table.shape[1:]))
     if size != module.image.in_features:
         raise ModelError(
             f"The features have {size} numbers a picture, but the model needs "

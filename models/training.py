@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch import Tensor
 from models.classifiers import Architecture, Classifier, build, seed_dropout
 from models.devices import pick_device, pick_precision
 from models.errors import ModelError
-from models.features import Features, send
+from models.features import Features, Table, send
 from models.lstm import gather_questions
 from models.optimisers import SCHEDULES, make_optimiser, set_rate
 from models.prediction import predict
@@ -40,7 +40,7 @@ class TrainingData:
 
     tokens: np.ndarray
     rows: np.ndarray
-    features: np.ndarray | Sequence[np.ndarray] | None
+    features: Table | None
     consensus: np.ndarray
     soft_classes: np.ndarray | None = None
     soft_scores: np.ndarray | None = None
@@ -101,10 +101,15 @@ def train(
     if snapshot:
         snapshot.restore(module, run.optimiser)
     history = snapshot.history if snapshot else []
+    if validation is not None and run.features is not None and validation.features is not None:
+        same = validation.features is data.features
+        validation = replace(
+            validation, features=run.features if same else Features(validation.features, place)
+        )
     for epoch in range(len(history), options.epochs):
         row = run.epoch(epoch)
         if validation is not None:
-            row |= _validate(module, validation, options.target, device, precision)
+            row |= _validate(run, validation)
         history.append(row)
         if snapshot_dir:
             write_snapshot(snapshot_dir, module, run.optimiser, history, identity)
@@ -154,7 +159,10 @@ class _Run:
         self.optimiser = make_optimiser(options.optimiser, module, options.learning_rate)
         self.features = None
         if module.image is not None and data.features is not None:
-            self.features = Features(data.features, device)
+            self.features = (
+                data.features if isinstance(data.features, Features) else Features(data.features, device)
+            )
+            self.features.check(data.rows)
         self.steps = math.ceil(len(kept) / options.batch_size)
 
     def epoch(self, epoch: int) -> dict[str, float]:
@@ -247,19 +255,10 @@ def epoch_seeds(seed: int, epoch: int) -> tuple[int, int]:
     return int(order), int(masks)
 
 
-def _validate(
-    module: Classifier, data: TrainingData, target: str, device: str, precision: str
-) -> dict[str, float]:
-    found = predict(
-        module,
-        data.tokens,
-        data.rows,
-        data.features,
-        classes=data.consensus,
-        target=target,
-        device=device,
-        precision=precision,
-    )
+def _validate(run: _Run, data: TrainingData) -> dict[str, float]:
+    """The history columns of the validation questions; an answer outside the classes is wrong."""
+    given = {"classes": data.consensus, "device": str(run.device), "precision": run.precision}
+    found = predict(run.module, data.tokens, data.rows, data.features, **given)
     return {
         "validation_loss": found.loss,
         "validation_exact_match": float((found.top_classes[:, 0] == data.consensus).mean()),

@@ -27,7 +27,10 @@ def main(arguments: list[str]) -> int:
         print(f"usage: {USAGE}")
         return 0 if arguments else 2
     if arguments[0] not in commands:
-        print(f"error: unknown command '{arguments[0]}'; {nearest(arguments[0], list(commands))}", file=sys.stderr)
+        print(
+            f"error: unknown command '{arguments[0]}'; {nearest(arguments[0], list(commands))}",
+            file=sys.stderr,
+        )
         return 2
     return commands[arguments[0]](arguments[1:])
 
@@ -64,7 +67,10 @@ def _short(why: str) -> str:
 
 
 def _cost_line(total: dict[str, float]) -> str:
-    parts = [f"to download {human(total['download'])}", f"disk {human(total['disk'])} of {human(cache.free_disk())} free"]
+    parts = [
+        f"to download {human(total['download'])}",
+        f"disk {human(total['disk'])} of {human(cache.free_disk())} free",
+    ]
     known = f"about {total['seconds']:,.0f} s" if total["seconds"] else "time not known"
     if total["unknown"] and total["seconds"]:
         known += f" and {total['unknown']:.0f} stages whose time is not known"
@@ -88,7 +94,11 @@ def verify(arguments: list[str]) -> int:
     for path, wrong in cache.verify(list(cache.all_artifacts())).items():
         bad += bool(wrong)
         print(f"{'DIFFERS' if wrong else 'ok':8} {path.relative_to(base)} {'; '.join(wrong)}".rstrip())
-    print(f"{bad} of the artifacts in {base} differ" if bad else f"all artifacts in {base} are as their manifests say")
+    print(
+        f"{bad} of the artifacts in {base} differ"
+        if bad
+        else f"all artifacts in {base} are as their manifests say"
+    )
     return 1 if bad else 0
 
 
@@ -102,7 +112,10 @@ def gc(arguments: list[str]) -> int:
         elif word not in ("--yes", "--downloads"):
             roots[-1].append(word)
     if any(not root or root[0].startswith("-") for root in roots):
-        print("error: gc needs the task to keep, such as: python -m pipeline gc RunAll --dataset sample", file=sys.stderr)
+        print(
+            "error: gc needs the task to keep, such as: python -m pipeline gc RunAll --dataset sample",
+            file=sys.stderr,
+        )
         return 2
     paths = cache.unreached([task_from(root) for root in roots], downloads)
     for path in paths:

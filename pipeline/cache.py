@@ -41,7 +41,7 @@ def plan(root: luigi.Task) -> list[Step]:
 
 
 def _needed(root: luigi.Task, stages: list[Stage], states: dict[Path, artifacts.State]) -> set[Path]:
-    """Paths that a run looks at: the roots, and the inputs of all that must run; those that are kept, for their line."""
+    """Paths that a plan has a line for: the roots, the inputs of all that must run, and whatever is there."""
     roots = [root] if isinstance(root, Stage) else luigi.task.flatten(root.requires())
     needed = {stage.path for stage in roots}
     for stage in reversed(stages):
@@ -53,7 +53,9 @@ def _needed(root: luigi.Task, stages: list[Stage], states: dict[Path, artifacts.
 
 def _step(stage: Stage, state: artifacts.State, steps: dict[str, Step]) -> Step:
     rebuilt = [
-        name for name, above in stage.upstream.items() if steps.get(above.task_id, Step(above, "", "")).action == "run"
+        name
+        for name, above in stage.upstream.items()
+        if steps.get(above.task_id, Step(above, "", "")).action == "run"
     ]
     if stage.rerun and not stage.complete():
         return Step(stage, "run", "forced")
@@ -71,7 +73,9 @@ def _step(stage: Stage, state: artifacts.State, steps: dict[str, Step]) -> Step:
 
 def _what_changed(stage: Stage) -> str:
     """Compare a missing artifact's key with the most alike that is there: 'changed: epochs 10 → 20'."""
-    alike = [known for known in _siblings(stage) if known["key"]["parameters"].keys() and _same_name(stage, known)]
+    alike = [
+        known for known in _siblings(stage) if known["key"]["parameters"].keys() and _same_name(stage, known)
+    ]
     if not alike:
         return "never built"
     nearest = min(alike, key=lambda known: (len(_differences(stage, known)), -known.get("finished", 0)))

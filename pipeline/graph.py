@@ -7,9 +7,9 @@ from typing import Any
 import luigi
 
 from tasks.errors import refuse
+from tasks.evaluate import PredictAnswers
 from tasks.parameters import ExperimentFlags
 from tasks.report import Report
-from tasks.evaluate import PredictAnswers
 from tasks.stage import Flagged
 
 
@@ -17,7 +17,10 @@ class RunAll(ExperimentFlags, Flagged, luigi.WrapperTask):
     """Everything, from the data to report.html (to results.json for the test split, whose answers are secret)."""
 
     rerun = luigi.BoolParameter(
-        default=False, significant=False, positional=False, description="refused: name the stage to make again"
+        default=False,
+        significant=False,
+        positional=False,
+        description="refused: name the stage to make again",
     )
 
     @classmethod

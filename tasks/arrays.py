@@ -21,9 +21,7 @@ def question_inputs(stage: Any, split: str) -> dict[str, Stage]:
     for part in dataset.parts(split):
         needs[f"questions-{part}"] = stage.clone(EncodeQuestions, split=part)
         if sees_pictures(stage.model):
-            needs[f"features-{part}"] = stage.clone(
-                ExtractFeatures, image_set=dataset.split(part).image_set
-            )
+            needs[f"features-{part}"] = stage.clone(ExtractFeatures, image_set=dataset.split(part).image_set)
     return needs
 
 
@@ -49,7 +47,7 @@ class Questions:
 
 
 def read_questions(stage: Stage, parts: tuple[str, ...]) -> Questions:
-    """Read what `question_inputs` asked for. Questions about pictures left out of the features are left out, and said."""
+    """Read what `question_inputs` asked for, less the questions whose pictures were left out of the features."""
     import numpy as np
 
     from data.features import read_features

@@ -112,9 +112,7 @@ def verify(folder: Path, manifest: dict[str, Any]) -> list[str]:
 
 def write_json(path: Path, value: Any) -> None:
     """UTF-8, indented, sorted keys, a newline at the end: readable, and the same bytes every time."""
-    path.write_text(
-        json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    path.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def temporary(final: Path) -> Path:
@@ -146,7 +144,8 @@ def _started(pid: int) -> float:
     """When a process began, in seconds of the epoch; 0 where the system does not say (then it counts as the owner)."""
     try:
         ticks = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
-        boot = next(int(li.split()[1]) for li in Path("/proc/stat").open() if li.startswith("btime"))
+        lines = Path("/proc/stat").read_text().splitlines()
+        boot = next(int(line.split()[1]) for line in lines if line.startswith("btime"))
     except (OSError, ValueError, IndexError, StopIteration):
         return 0.0
     return boot + ticks / os.sysconf("SC_CLK_TCK")

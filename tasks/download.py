@@ -15,7 +15,7 @@ from tasks.stage import Stage
 
 
 class MakeSample(Stage):
-    """Draws the embedded sample: pictures, questions, annotations and word vectors, in the very formats of the real ones."""
+    """Draws the embedded sample: pictures, questions, annotations and vectors, in the formats of the real ones."""
 
     named_by = ("size",)
     size = parameters.SAMPLE_SIZE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,6 @@ from tasks.train import TrainModel, bound_to
 if TYPE_CHECKING:
     import numpy as np
 
-    from data.questions import Vocabulary
 
 logger = logging.getLogger("luigi-interface")
 
@@ -80,7 +78,7 @@ class PredictAnswers(Judging):
             precision=settings.get("compute", "precision"),
             progress=self.progress,
         )
-        chosen = found.top_classes[:, 0] if choices is None else found.choices
+        chosen = found.top_classes[:, 0] if found.choices is None else found.choices
         texts = [vocabulary.answers[number] if number >= 0 else "" for number in chosen]
         if choices is not None:  # no choice is among the classes: the first is as good as any
             texts = [text or of_question[0] for text, of_question in zip(texts, choices, strict=True)]
@@ -132,7 +130,8 @@ def classes_of(choices: list[list[str]], answer_ids: dict[str, int]) -> np.ndarr
 
 
 def write_predictions(path: Path, question_ids: np.ndarray, chosen: np.ndarray, found: Any) -> None:
-    """predictions.h5: question_ids (Q,), chosen (Q,) class, top_classes and top_probabilities (Q, 5), log_likelihoods."""
+    """predictions.h5: question_ids (Q,), chosen (Q,) classes, top_classes and top_probabilities (Q, 5), and
+    log_likelihoods (Q,) where the answers are known."""
     import h5py
 
     arrays = {
@@ -184,11 +183,15 @@ class EvaluateModel(Judging):
         from data.results import read_results
         from data.scoring import annotated_accuracy
 
-        results = {one.question_id: one.answer for one in read_results(self.file("predictions", "results.json"))}
+        results = {
+            one.question_id: one.answer for one in read_results(self.file("predictions", "results.json"))
+        }
         asked = read_annotations(self, self.dataset, self.eval_split)
         judged = [one for one in asked if one.question_id in results]
         if len(judged) < len(asked):
-            self.warn(f"{len(asked) - len(judged):,} questions have no prediction (no picture) and do not count")
+            self.warn(
+                f"{len(asked) - len(judged):,} questions have no prediction (no picture) and do not count"
+            )
         learnt = [
             one
             for part in sources.dataset(self.dataset).parts(self.train_split)

@@ -46,9 +46,7 @@ class OneLine(logging.Filter):
         return True
 
 
-def _one_line_for_typos(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
+def _one_line_for_typos(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """A stage's name that is not there ends in Luigi's suggestion, not in its traceback."""
     if issubclass(kind, TaskClassException):
         print("error:", ", ".join(str(error).split("\n")).replace(":,", ":"), file=sys.stderr)

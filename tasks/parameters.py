@@ -114,16 +114,24 @@ SPLITS = ("train", "val", "trainval", "test")
 POSITIVE = "expected a whole number of at least 1"
 
 # What is looked at and asked
-DATASET = Flag(_known(sources.dataset), "sample", "dataset of the catalog: sample, vqa-v1, vqa-v2, or one of your own")
-IMAGE_SET = Flag(_known(sources.image_set), "sample-train", "image set of the catalog: train2014, val2014, test2015, ...")
+DATASET = Flag(
+    _known(sources.dataset), "sample", "dataset of the catalog: sample, vqa-v1, vqa-v2, or one of your own"
+)
+IMAGE_SET = Flag(
+    _known(sources.image_set), "sample-train", "image set of the catalog: train2014, val2014, test2015, ..."
+)
 SPLIT = Flag(_one_of(*SPLITS), "train", "split: train, val, trainval or test")
 BASE_SPLIT = Flag(_one_of("train", "val", "test"), "train", "split: train, val or test")
 TRAIN_SPLIT = Flag(_one_of("train", "trainval"), "train", "split to learn from: train or trainval")
-EVAL_SPLIT = Flag(_one_of("val", "test"), "val", "split to predict and judge: val, or test (no answers known)")
+EVAL_SPLIT = Flag(
+    _one_of("val", "test"), "val", "split to predict and judge: val, or test (no answers known)"
+)
 TASK = Flag(_one_of("open-ended", "multiple-choice"), "open-ended", "open-ended or multiple-choice")
 SAMPLE_SIZE = Flag(_one_of("sample", "tiny"), "sample", "sample, or tiny: a few pictures for tests")
 # Features
-BACKBONE = Flag(_backbone, "vgg16", "network whose features are extracted: vgg16, vgg19, resnet50, resnet152, ...")
+BACKBONE = Flag(
+    _backbone, "vgg16", "network whose features are extracted: vgg16, vgg19, resnet50, resnet152, ..."
+)
 LAYER = Flag(str, "", "layer of the backbone; empty for the backbone's own, such as vgg16's fc7")
 WEIGHTS = Flag(_weights, "pretrained", "pretrained, random:SEED, or a .pth or .safetensors file")
 # Words

@@ -9,6 +9,7 @@ from typing import Any
 
 logger = logging.getLogger("luigi-interface")
 
+SECONDS_BETWEEN_DRAWINGS = 0.2
 SECONDS_BETWEEN_LINES = 15.0
 SECONDS_BETWEEN_REPORTS = 1.0  # to Luigi: each is a request where luigid schedules
 
@@ -19,12 +20,15 @@ class StageProgress:
     def __init__(self, stage: Any, label: str) -> None:
         self.stage, self.label = stage, label
         self.bar: Any = None
+        self.drawn_at = 0.0
         self.lines_at = self.reported_at = time.monotonic()
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()
         if sys.stderr.isatty():
-            self._draw(done, total, note)
+            if now - self.drawn_at >= SECONDS_BETWEEN_DRAWINGS or done == total:
+                self.drawn_at = now
+                self._draw(done, total, note)
         elif now - self.lines_at >= SECONDS_BETWEEN_LINES:
             self.lines_at = now
             logger.info("%s: %s of %s %s", self.label, f"{done:,}", f"{total:,}", note)
@@ -37,12 +41,8 @@ class StageProgress:
             from tqdm import tqdm
 
             self.bar = tqdm(desc=self.label, unit_scale=True, leave=False, dynamic_ncols=True)
-        self.bar.total = total
-        self.bar.n = done
-        self.bar.set_postfix_str(note, refresh=False)
-        self.bar.update(0)
-        if now_and_then(self.bar):
-            self.bar.refresh()
+        self.bar.total, self.bar.n = total, done
+        self.bar.set_postfix_str(note, refresh=True)
 
     def _report(self, done: int, total: int, note: str) -> None:
         # Luigi sets these two on the task only while it runs.
@@ -53,12 +53,3 @@ class StageProgress:
     def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
-
-
-def now_and_then(bar: Any) -> bool:
-    """Has enough time passed since the bar was drawn? tqdm itself only looks when `n` grows by update()."""
-    now = time.time()
-    if now - bar.last_print_t < bar.mininterval:
-        return False
-    bar.last_print_t = now
-    return True

@@ -110,8 +110,8 @@ class _Cluster:
             names = self.extraction.images.names
             first, last = self.extraction.rows(shards[0])[0], self.extraction.rows(shards[-1])[-1]
             raise DataError(
-                f"shards {shards[0]} to {shards[-1]} ({names[first]} to {names[last]}): "
-                f"their actor died {ATTEMPTS} times. Finished shards are kept. Ray says: {str(error).splitlines()[0]}"
+                f"shards {shards[0]} to {shards[-1]} ({names[first]} to {names[last]}): the actor died "
+                f"{ATTEMPTS} times. Finished shards are kept. Ray says: {str(error).splitlines()[0]}"
             ) from None
 
     def _get(self, waiting: list[Any]) -> list[Settings]:

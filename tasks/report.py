@@ -62,7 +62,7 @@ class Report(Judging):
             history=self._history(),
             questions=self._judged(),
             classes=read_vocabulary(self).answers,
-            parameters={name: value for name, value in self.key["parameters"].items()},
+            parameters=self.key["parameters"],
             stages=self._stages(),
             versions=manifest.get("versions", {}),
             commit=manifest.get("commit"),
@@ -86,7 +86,9 @@ class Report(Judging):
         from data.results import read_results
 
         classes = read_vocabulary(self).answers
-        results = {one.question_id: one.answer for one in read_results(self.file("predictions", "results.json"))}
+        results = {
+            one.question_id: one.answer for one in read_results(self.file("predictions", "results.json"))
+        }
         found = read_predictions(self.file("predictions", "predictions.h5"))
         top = {
             number: [(classes[one], float(share)) for one, share in zip(best, shares, strict=True)]

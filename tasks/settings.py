@@ -51,9 +51,7 @@ SETTINGS: dict[str, dict[str, Setting]] = {
     "sources": {"mirror": Setting("", str, "file:///folder or http(s)://address, or nothing")},
     "compute": {
         "device": Setting("auto", _one_of("auto", "cpu", "cuda"), "auto, cpu or cuda"),
-        "precision": Setting(
-            "auto", _one_of("auto", "float32", "bfloat16"), "auto, float32 or bfloat16"
-        ),
+        "precision": Setting("auto", _one_of("auto", "float32", "bfloat16"), "auto, float32 or bfloat16"),
         "threads": Setting("0", _count, "a whole number, 0 = all cores"),
         "batch_size": Setting("0", _count, "a whole number, 0 = what suits the device"),
         "engine": Setting("local", _one_of("local", "ray"), "local or ray"),
@@ -117,7 +115,9 @@ def check(flags: set[str], stages: set[str]) -> None:
         for section, options in _read(file).items():
             if section in stages:
                 refuse(f"{file}: section [{section}] is not read; put its flags under [experiment]")
-            if section not in {*valid, *LUIGIS} and (close := get_close_matches(section, valid, n=1, cutoff=0.75)):
+            if section not in {*valid, *LUIGIS} and (
+                close := get_close_matches(section, valid, n=1, cutoff=0.75)
+            ):
                 refuse(f"{file}: unknown section [{section}]; did you mean [{close[0]}]?")
             for option in options if section in valid else ():
                 if option not in valid[section]:

@@ -215,7 +215,9 @@ class Stage(Flagged):
             facts = self.build(folder)
             self._describe(folder, used, facts, started)
             if artifacts.publish(folder, self.path, keep=self.complete):
-                logger.info("built %s in %.1f s: %s", self.get_task_family(), time.time() - started, self.path)
+                logger.info(
+                    "built %s in %.1f s: %s", self.get_task_family(), time.time() - started, self.path
+                )
             else:
                 logger.info("%s: another run made the same artifact first; it is kept", self.stage_name())
         except OSError as error:
@@ -322,4 +324,5 @@ def check_settings() -> None:
 
 
 def _subclasses(cls: type) -> set[type]:
-    return {cls}.union(*(_subclasses(child) for child in cls.__subclasses__()))
+    children: list[type] = cls.__subclasses__()
+    return {cls}.union(*map(_subclasses, children))

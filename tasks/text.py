@@ -30,7 +30,9 @@ class BuildVocabulary(Stage):
 
     def inputs(self) -> dict[str, Stage]:
         questions = {f"asked-{part}": self.clone(DownloadQuestions, split=part) for part in self.parts()}
-        answers = {f"annotations-{part}": self.clone(DownloadAnnotations, split=part) for part in self.parts()}
+        answers = {
+            f"annotations-{part}": self.clone(DownloadAnnotations, split=part) for part in self.parts()
+        }
         return questions | answers
 
     def build(self, folder: Path) -> dict[str, Any]:
@@ -131,7 +133,9 @@ class BuildEmbeddings(Stage):
         embeddings = embedding_matrix(vocabulary, zip_path, glove.member, glove.dimensions)
         write_embeddings(folder / "embeddings.h5", embeddings)
         found = int(embeddings.found.sum())
-        logger.info("%s: %s of %s words have a vector", self.stage_name(), f"{found:,}", f"{len(vocabulary.words):,}")
+        logger.info(
+            "%s: %s of %s words have a vector", self.stage_name(), f"{found:,}", f"{len(vocabulary.words):,}"
+        )
         return {"found": found, "words": len(vocabulary.words)}
 
 

@@ -82,7 +82,9 @@ class TinyShell(Shell):
 
     def artifact(self, stage: str, part: str = "") -> Path:
         """The one artifact of a stage whose name contains `part`."""
-        found = [path for path in (self.artifacts / stage).iterdir() if part in path.name and path.name[0] != "."]
+        found = [
+            path for path in (self.artifacts / stage).iterdir() if part in path.name and path.name[0] != "."
+        ]
         assert len(found) == 1, found
         return found[0]
 

@@ -183,6 +183,14 @@ def test_features_in_parts_or_memory_mapped_train_the_same_model(tmp_path: Path)
     assert digest(found.module) == digest(run(options).module)
 
 
+def test_bfloat16_trains_nearly_as_float32():
+    exact, mixed = (
+        train(questions(), SMALL, EMBEDDINGS, OPTIONS, device="cpu", precision=precision).history[-1]["loss"]
+        for precision in ("float32", "bfloat16")
+    )
+    assert mixed == pytest.approx(exact, rel=0.03)
+
+
 def test_progress_and_each_epoch_hear_of_it():
     heard, rows = [], []
     run(

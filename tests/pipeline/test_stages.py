@@ -104,7 +104,13 @@ def test_help_of_every_stage(shell, name):
 def test_the_graph_hands_every_flag_down(artifacts):
     root = pipeline.RunAll(epochs=4, answers=77, backbone="resnet50", weights="random:1", seed=5)
     for stage in walk(root):
-        for name, value in {"epochs": 4, "answers": 77, "backbone": "resnet50", "weights": "random:1", "seed": 5}.items():
+        for name, value in {
+            "epochs": 4,
+            "answers": 77,
+            "backbone": "resnet50",
+            "weights": "random:1",
+            "seed": 5,
+        }.items():
             assert getattr(stage, name, value) == value
     assert {stage.layer for stage in walk(root) if hasattr(stage, "layer")} == {"pooled"}
 

@@ -9,11 +9,7 @@ import time
 
 import pytest
 
-ALL = (
-    "make-sample download-images download-questions download-annotations download-glove extract-features "
-    "build-vocabulary encode-questions encode-answers build-embeddings train-model predict-answers "
-    "evaluate-model report"
-).split()
+ALL = ["make-sample", "download-images", "download-questions", "download-annotations", "download-glove", "extract-features", "build-vocabulary", "encode-questions", "encode-answers", "build-embeddings", "train-model", "predict-answers", "evaluate-model", "report"]
 
 
 def test_a_run_makes_every_artifact_and_ends_with_the_accuracy(tiny_run):
@@ -91,8 +87,14 @@ def test_four_workers_make_the_same_artifacts(tiny_run, tmp_path):
     shell("luigi", "RunAll", "--workers", 4)
     for stage in ALL:
         for folder in (tiny_run[0].artifacts / stage).iterdir():
-            ours, theirs = ((root / stage / folder.name / "manifest.json") for root in (tiny_run[0].artifacts, shell.artifacts))
-            assert json.loads(ours.read_text())["digest"] == json.loads(theirs.read_text())["digest"] or stage == "report"
+            ours, theirs = (
+                (root / stage / folder.name / "manifest.json")
+                for root in (tiny_run[0].artifacts, shell.artifacts)
+            )
+            assert (
+                json.loads(ours.read_text())["digest"] == json.loads(theirs.read_text())["digest"]
+                or stage == "report"
+            )
 
 
 def test_rerun_makes_one_stage_again(tiny):

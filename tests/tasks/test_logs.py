@@ -10,7 +10,9 @@ from tasks.logs import OneLine
 
 def record(message, *args, error=None):
     info = (type(error), error, None) if error else None
-    return logging.LogRecord("luigi-interface", logging.ERROR if error else logging.INFO, "", 0, message, args, info)
+    return logging.LogRecord(
+        "luigi-interface", logging.ERROR if error else logging.INFO, "", 0, message, args, info
+    )
 
 
 def test_an_expected_failure_is_one_line():

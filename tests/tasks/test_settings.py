@@ -45,7 +45,7 @@ def test_the_nearest_file_wins_and_paths_start_at_it(folder, monkeypatch):
 def test_a_value_that_cannot_be_used_says_what_was_expected(folder, monkeypatch):
     (folder / "luigi.cfg").write_text("[compute]\ndevice = gpu\nthreads = -1\n")
     reload(monkeypatch)
-    with pytest.raises(UsageError, match="device = 'gpu'.*expected auto, cpu or cuda"):
+    with pytest.raises(UsageError, match=r"device = 'gpu'.*expected auto, cpu or cuda"):
         settings.get("compute", "device")
     with pytest.raises(UsageError, match="a whole number"):
         settings.get("compute", "threads")
@@ -82,7 +82,9 @@ def test_every_setting_stands_in_luigi_cfg_with_its_default():
         ([], {"local_scheduler": "false"}, "false"),
     ],
 )
-def test_stages_are_scheduled_here_unless_a_luigid_is_named(folder, monkeypatch, arguments, configured, local):
+def test_stages_are_scheduled_here_unless_a_luigid_is_named(
+    folder, monkeypatch, arguments, configured, local
+):
     reload(monkeypatch)
     config = configuration.get_config()
     for name, value in configured.items():
