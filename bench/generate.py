@@ -4,9 +4,9 @@
     python -m bench.generate --out DIR --dataset vqa-v1            # 248,349 + 121,512, with multiple choices
     python -m bench.generate --out DIR --glove glove.6B.300d       # 400,000 words
 
-File and member names and counts are the catalog's, so DIR can serve as a mirror (without the catalog's hashes).
-Lengths, how often the humans agree, and how often apostrophes, commas, hyphens and quotation marks occur are those
-of 8,977 real VQA v2 questions. How much a whole dataset repeats itself can't be seen in so few: see `DISTINCT`.
+File and member names and counts are the catalog's. Lengths, how often the humans agree, and how often
+apostrophes, commas, hyphens and quotation marks occur are those of 8,977 real VQA v2 questions. How much a whole
+dataset repeats itself can't be seen in so few: see `DISTINCT`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,31 @@ DISTINCT = {
     "vqa-v2": 0.45,
 }  # share of distinct questions, chosen: v2 asks most of its twice and more
 LENGTHS = {4: 30, 5: 100, 6: 223, 7: 178, 8: 176, 9: 92, 10: 44, 11: 26, 12: 16, 13: 7, 14: 3, 16: 2, 20: 1}
-HEADS = ["how many", "is the", "what", "what is the", "what color is the", "which", "is this a", "is this", "how many people are", "are the", "what is", "is there a", "what kind of", "is it", "how", "what time", "is there", "what are the", "where is the", "does the", "what type of", "why", "do"]
+HEADS = [
+    "how many",
+    "is the",
+    "what",
+    "what is the",
+    "what color is the",
+    "which",
+    "is this a",
+    "is this",
+    "how many people are",
+    "are the",
+    "what is",
+    "is there a",
+    "what kind of",
+    "is it",
+    "how",
+    "what time",
+    "is there",
+    "what are the",
+    "where is the",
+    "does the",
+    "what type of",
+    "why",
+    "do",
+]
 AGREEMENT = {  # how many humans gave the same answer: 1,000 real questions
     (10,): 351, (9, 1): 149, (8, 2): 52, (8, 1, 1): 45, (7, 3): 34, (6, 4): 27, (7, 2, 1): 25, (7, 1, 1, 1): 21,
     (6, 3, 1): 16, (6, 2, 1, 1): 30, (5, 2, 1, 1, 1): 50, (4, 2, 1, 1, 1, 1): 50, (3, 2, 1, 1, 1, 1, 1): 45,

@@ -83,7 +83,7 @@ def _lines(
 
 
 def _parse(line: bytes, dimensions: int, place: str) -> tuple[bytes, NDArray[np.float32]]:
-    """Word and vector of a line. What is behind a space in a word must not be all numbers: they are values."""
+    """Word and vector of a line. What is behind a space in a word is not all numbers: they are values."""
     word, *numbers = line.rstrip(b"\r ").rsplit(b" ", dimensions)
     with np.errstate(over="ignore"):
         values = np.array(_floats(numbers), np.float32)

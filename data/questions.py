@@ -105,9 +105,8 @@ class Vocabulary:
         twice += len(vocabulary.answers) - len(vocabulary.answer_ids)
         if twice or file.unknown_id != vocabulary.unknown_id or not vocabulary.answers:
             raise DataError(
-                f"Not a vocabulary: {twice} words or answers are there twice, unknown_id is "
-                f"{file.unknown_id} (expected {vocabulary.unknown_id} for {len(vocabulary.words)} words), and "
-                f"there are {len(vocabulary.answers)} answers."
+                f"Not a vocabulary: {twice} words or answers are there twice, unknown_id is {file.unknown_id} "
+                f"(expected {vocabulary.unknown_id}), and there are {len(vocabulary.answers)} answers."
             )
         return vocabulary
 
@@ -127,7 +126,7 @@ class EncodedQuestions:
 # Most questions consist of pieces between spaces that no rule of NLTK connects: letters and digits, single
 # signs between them, a clitic, one mark at the end. Such a piece has its tokens wherever it stands, so they
 # are remembered by piece. What is not so plain (quotes, a full stop at an end, brackets, anything outside
-# ASCII) is given to NLTK as a whole question. That both ways agree is tested, with made-up and real questions.
+# ASCII) is given to NLTK as a whole question. That both ways agree is tested.
 _PIECE = re.compile(r"([a-z0-9]+?(?:[-./][a-z0-9]+?)*)('(?:s|m|d|ll|re|ve)|n't)?([?!,])?")
 _TWO_WORDS = re.compile("cannot|gimme|gonna|gotta|lemme|wanna")  # NLTK splits these
 

@@ -23,7 +23,7 @@ def save_model(
     """Write the model into an existing folder.
 
     options: the TrainingOptions; bound: what it was trained with, by name, such as the digests of the
-    vocabulary and of the answers and the feature space. The word vectors are in the file: it needs nothing else.
+    vocabulary and of the answers and the feature space. The file has the word vectors, too.
     """
     tensors = {
         name: weight.detach().cpu().float().contiguous() for name, weight in module.state_dict().items()

@@ -74,6 +74,11 @@ class Features:
 Table = Features | Arrays
 
 
+def open_features(table: Table, device: torch.device) -> Features:
+    """The table ready to gather from; one that is ready already stays as it is."""
+    return table if isinstance(table, Features) else Features(table, device)
+
+
 def send(array: np.ndarray, device: torch.device) -> Tensor:
     """The array on the device; a GPU gets it from pinned memory, and nobody waits."""
     tensor = torch.from_numpy(array)

@@ -12,7 +12,7 @@ from torch import Tensor
 from models.classifiers import Classifier
 from models.devices import pick_device, pick_precision
 from models.errors import ModelError
-from models.features import Features, Table, send
+from models.features import Features, Table, open_features, send
 from models.lstm import gather_questions
 from models.progress import Progress, silent
 
@@ -59,7 +59,7 @@ def predict(
     """Answer Q questions: tokens (Q, 26) int32, rows (Q,) int64 into features (N, ...) float16, see `Features`.
 
     classes (Q,) int32: whose log likelihood is wanted, negative for none; choices (Q, C) int32: the classes
-    to choose from in multiple choice, negative for what has no class. The module is left in eval mode.
+    to choose from in multiple choice, negative for what has no class. Leaves the module in eval mode.
     Raises ModelError where questions, features and model do not fit together.
     """
     place = pick_device(device)
@@ -94,7 +94,7 @@ def _look(
     """Encode each picture that is asked about: (P, joint), and for each question which of them is its own."""
     if module.image is None or features is None:
         return None, rows
-    table = features if isinstance(features, Features) else Features(features, place)
+    table = open_features(features, place)
     table.check(rows)
     distinct, picture_of = np.unique(rows, return_inverse=True)
     encoded = [module.look(table.gather(distinct[i : i + batch])) for i in range(0, len(distinct), batch)]

@@ -17,7 +17,7 @@ from torch import Tensor
 from models.classifiers import Architecture, Classifier, build, seed_dropout
 from models.devices import pick_device, pick_precision
 from models.errors import ModelError
-from models.features import Features, Table, send
+from models.features import Table, open_features, send
 from models.lstm import gather_questions
 from models.optimisers import SCHEDULES, make_optimiser, set_rate
 from models.prediction import predict
@@ -104,7 +104,7 @@ def train(
     if validation is not None and run.features is not None and validation.features is not None:
         same = validation.features is data.features
         validation = replace(
-            validation, features=run.features if same else Features(validation.features, place)
+            validation, features=run.features if same else open_features(validation.features, place)
         )
     for epoch in range(len(history), options.epochs):
         row = run.epoch(epoch)
@@ -159,9 +159,7 @@ class _Run:
         self.optimiser = make_optimiser(options.optimiser, module, options.learning_rate)
         self.features = None
         if module.image is not None and data.features is not None:
-            self.features = (
-                data.features if isinstance(data.features, Features) else Features(data.features, device)
-            )
+            self.features = open_features(data.features, device)
             self.features.check(data.rows)
         self.steps = math.ceil(len(kept) / options.batch_size)
 
@@ -257,8 +255,15 @@ def epoch_seeds(seed: int, epoch: int) -> tuple[int, int]:
 
 def _validate(run: _Run, data: TrainingData) -> dict[str, float]:
     """The history columns of the validation questions; an answer outside the classes is wrong."""
-    given = {"classes": data.consensus, "device": str(run.device), "precision": run.precision}
-    found = predict(run.module, data.tokens, data.rows, data.features, **given)
+    found = predict(
+        run.module,
+        data.tokens,
+        data.rows,
+        data.features,
+        classes=data.consensus,
+        device=str(run.device),
+        precision=run.precision,
+    )
     return {
         "validation_loss": found.loss,
         "validation_exact_match": float((found.top_classes[:, 0] == data.consensus).mean()),

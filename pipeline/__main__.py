@@ -10,19 +10,23 @@ import luigi
 from luigi.cmdline_parser import CmdlineParser
 
 from pipeline import cache
+from pipeline.features_tool import features
 from tasks import artifacts, settings
-from tasks.errors import nearest
+from tasks.errors import UsageError, nearest
+from tasks.logs import EXPECTED
 
 USAGE = """python -m pipeline plan [TASK] [flags]                 what a run would do, why, and what it would cost
        python -m pipeline verify                                hash every artifact, name what differs
        python -m pipeline gc TASK [flags] [-- TASK ...] [--downloads] [--yes]
                                                                 list, then remove, what these do not reach
        python -m pipeline score --annotations A --questions Q --results R [--json]
-                                                                the official accuracy of any results file"""
+                                                                the official accuracy of any results file
+       python -m pipeline features PICTURES --out features.h5 [--backbone vgg16] [--layer fc7] [--weights ...]
+                                                                features of any folder or zip of pictures"""
 
 
 def main(arguments: list[str]) -> int:
-    commands = {"plan": plan, "verify": verify, "gc": gc, "score": score}
+    commands = {"plan": plan, "verify": verify, "gc": gc, "score": score, "features": features}
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"usage: {USAGE}")
         return 0 if arguments else 2
@@ -32,7 +36,11 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    return commands[arguments[0]](arguments[1:])
+    try:
+        return commands[arguments[0]](arguments[1:])
+    except (*EXPECTED, UsageError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 def task_from(arguments: list[str]) -> luigi.Task:
@@ -138,15 +146,10 @@ def score(arguments: list[str]) -> int:
     flags = parser.parse_args(arguments)
     import json
 
-    from data.errors import DataError
     from data.scoring import format_accuracy
     from data.scoring import score as official
 
-    try:
-        figures = official(flags.annotations, flags.questions, flags.results)
-    except (DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    figures = official(flags.annotations, flags.questions, flags.results)
     print(json.dumps(figures, indent=1) if flags.json else format_accuracy(figures))
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import traceback
 from types import TracebackType
@@ -31,10 +32,14 @@ class OneLine(logging.Filter):
     """For Luigi's logger, which prints every failure of a run() with its traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Shorten an expected failure to its message (the traceback goes to DEBUG); hide bookkeeping."""
+        """Shorten an expected failure to its message (the traceback goes to DEBUG) and a good run's summary to a line,
+        so that what the last stage says stands at the end; hide bookkeeping."""
         message = str(record.msg)
         if record.levelno <= logging.INFO and message.startswith(BOOKKEEPING):
             return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
+        if "Luigi Execution Summary" in message and "This progress looks :)" in message:
+            ran = re.search(r"\* (\d+) ran successfully", message)
+            record.msg = f"done: {ran[1]} stages ran" if ran else "nothing to do: every artifact is complete"
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, EXPECTED):
             trace = "".join(traceback.format_exception(error))

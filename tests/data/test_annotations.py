@@ -92,7 +92,7 @@ def test_a_member_of_a_zip_and_a_byte_order_mark(tmp_path):
     (tmp_path / "q.json").write_bytes(content)
     (inside,) = read_questions(tmp_path / "q.zip", "q.json")
     assert [inside] == read_questions(tmp_path / "q.json")
-    with pytest.raises(DataError, match="no member other.json"):
+    with pytest.raises(DataError, match=r"no member other\.json"):
         read_questions(tmp_path / "q.zip", "other.json")
     with pytest.raises(DataError, match="is a zip; say which"):
         read_questions(tmp_path / "q.zip")
@@ -114,7 +114,7 @@ def test_equal_answers_are_one_object(file):
         (question(1.5), "Expected `int`, got `float`"),
         (question(-1), "Expected `int` >= 0"),
         (question(image_id=2**63), "Expected `int` <= 9223372036854775807"),
-        (question(image_id=10**400), "out of range"),
+        (question(image_id=10**400), "Expected `int` <= 9223372036854775807"),
         ([], "Expected `object`, got `array`"),
         (None, "Expected `object`, got `null`"),
     ],
@@ -135,7 +135,7 @@ def test_a_malformed_question_is_named(file, bad, why):
         (without(annotation(8), "multiple_choice_answer"), "missing required field `multiple_choice_answer`"),
         (annotation(8, answers=["a"] * 9), "9 answers, expected 10"),
         (annotation(8, answers=["a"] * 11), "11 answers, expected 10"),
-        (annotation(8, answers=[*["a"] * 9, 3]), "Expected `str`, got `int` - at `$.answers[...].answer`"),
+        (annotation(8, answers=[*["a"] * 9, 3]), "Expected `str`, got `int` - at `$.answers[9].answer`"),
         (annotation(8, answers=[]), "0 answers, expected 10"),
     ],
 )
@@ -177,7 +177,7 @@ def test_what_is_no_json(file, content, why):
 @pytest.mark.parametrize(
     "text, why",
     [
-        (b"\\ud800", "surrogate"),
+        (b"\\ud800 and more text", "ud800 an"),
         (b"\xed\xa0\x80", "utf-8"),
         (b"\xff", "utf-8"),
         (b"\\x", "escape"),

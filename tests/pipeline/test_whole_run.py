@@ -5,11 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
+from urllib.request import urlopen
 
 import pytest
+from commands import BIN
 
-ALL = ["make-sample", "download-images", "download-questions", "download-annotations", "download-glove", "extract-features", "build-vocabulary", "encode-questions", "encode-answers", "build-embeddings", "train-model", "predict-answers", "evaluate-model", "report"]
+ALL = (
+    *("make-sample", "download-images", "download-questions", "download-annotations", "download-glove"),
+    *("extract-features", "build-vocabulary", "encode-questions", "encode-answers", "build-embeddings"),
+    *("train-model", "predict-answers", "evaluate-model", "report"),
+)
 
 
 def test_a_run_makes_every_artifact_and_ends_with_the_accuracy(tiny_run):
@@ -29,7 +38,7 @@ def test_a_second_run_from_another_folder_does_nothing(tiny, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     config, tiny.folder = str(tiny.config), elsewhere
     output = tiny("luigi", "RunAll", LUIGI_CONFIG_PATH=config)
-    assert tiny.built(output) == []
+    assert tiny.built(output) == [] and "nothing to do" in output
     assert {path: path.stat().st_mtime_ns for path in tiny.artifacts.rglob("*")} == before
     assert not list(elsewhere.iterdir())
 
@@ -148,15 +157,40 @@ def test_a_named_scheduler_is_used_and_its_absence_is_a_failure(tiny):
     assert "127.0.0.1:9" in output and "did not fail" not in output
 
 
+def test_a_luigid_schedules_when_it_is_named(tiny):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tiny.artifact("report") / "report.html").unlink()
+    luigid = [str(BIN / "luigid"), "--address", "127.0.0.1", "--port", str(port)]
+    with subprocess.Popen(
+        luigid, cwd=tiny.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as daemon:
+        try:
+            wait_for(port)
+            output = tiny("luigi", "RunAll", "--scheduler-host", "127.0.0.1", "--scheduler-port", port)
+            known = urlopen(f"http://127.0.0.1:{port}/api/graph", timeout=10).read().decode()
+        finally:
+            daemon.kill()
+    assert tiny.built(output) == ["Report"]
+    assert "Report" in known and "DONE" in known
+
+
+def wait_for(port):
+    deadline = time.time() + 30
+    while time.time() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+
+
 def test_the_tree_is_printed(tiny):
     output = tiny("luigi-deps-tree", "RunAll")
     assert "TrainModel" in output and "COMPLETE" in output and "PENDING" not in output
 
 
 def test_plan_is_quick_and_needs_no_torch(tiny):
-    import subprocess
-    import sys
-
     code = "import sys; from pipeline.__main__ import main; main(['plan']); print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tiny.folder, env=tiny.environment(), capture_output=True, text=True
