@@ -57,9 +57,9 @@ def photograph(number: int, width: int = 640, height: int = 480) -> bytes:
     return buffer.getvalue()
 
 
-def make_zip(path: Path, count: int, different: int = 64) -> Path:
-    """`count` pictures, not all different, stored in a zip as COCO's are."""
-    contents = [photograph(number) for number in range(min(count, different))]
+def make_zip(path: Path, count: int, width: int = 640, height: int = 480) -> Path:
+    """`count` pictures, 64 of them different, stored in a zip as COCO's are."""
+    contents = [photograph(number, width, height) for number in range(min(count, 64))]
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for number in range(count):
             archive.writestr(f"pictures/{number:06}.jpg", contents[number % len(contents)])
@@ -144,7 +144,7 @@ def openvino(pixels: torch.Tensor, batch: int, precision: str) -> Turn | None:
 
 def compare(arguments: argparse.Namespace, images: Images, folder: Path) -> None:
     """Turns of every competitor, interleaved, then the medians and the ratios that matter."""
-    count = min(arguments.count, len(images.ids))
+    count = min(arguments.count, len(images.ids)) // 16 * 16  # whole batches for everybody
     images = dataclasses.replace(images, ids=images.ids[:count], names=images.names[:count])
     extraction = make_extraction(images, folder, arguments.precision)
     settings = prepare(extraction)
@@ -200,7 +200,7 @@ def make_extraction(images: Images, folder: Path, precision: str, name: str = "v
 
 def memory(folder: Path) -> None:
     """Resident memory after 500 and after 5,000 pictures, through a small network to take minutes."""
-    images = open_images(make_zip(folder / "pictures.zip", 5000))
+    images = open_images(make_zip(folder / "pictures.zip", 5000, 160, 120))
     extraction = make_extraction(images, folder, "float32", "squeezenet1_1")
     settings = prepare(extraction)
     shards = range(extraction.shards())
@@ -232,7 +232,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pictures", type=Path, help="a folder or zip; else made here")
-    parser.add_argument("--count", type=int, default=64, help="pictures a turn")
+    parser.add_argument("--count", type=int, default=64, help="pictures a turn, in sixteens")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--memory", action="store_true")

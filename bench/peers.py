@@ -135,7 +135,8 @@ def compete(workers: list[Worker], rounds: int) -> None:
         worker.end()
     peers = [worker for worker in workers if worker.name.startswith("Keras")]
     best = max(peers, key=lambda worker: statistics.median(worker.rates), default=None)
-    print(f"{'':<24}{'samples/s':>10}{'lowest':>10}{'highest':>10}{'memory GB':>11}{'ratio to the best Keras':>26}")
+    columns = ("samples/s", "lowest", "highest", "memory GB", "times the best Keras")
+    print(f"{'':<24}{columns[0]:>10}{columns[1]:>10}{columns[2]:>10}{columns[3]:>11}{columns[4]:>22}")
     for worker in workers:
         line = f"{worker.name:<24}{statistics.median(worker.rates):>10,.0f}{min(worker.rates):>10,.0f}"
         line += f"{max(worker.rates):>10,.0f}{worker.memory:>11.2f}"

@@ -1,8 +1,8 @@
 """The official questions and annotations JSON, typed and checked: what passes here needs no check elsewhere.
 
 A file of VQA v2 has 443,757 questions with ten answers each. So entries are decoded one by one from the
-bytes (a fault is known by its position, and only one entry's intermediate objects are alive at a time), equal
-strings are one object, and the structs are unknown to the garbage collector.
+bytes (a fault is known by its position, and only one entry's intermediate objects are alive at a time), what
+repeats itself is kept once, and the structs are unknown to the garbage collector.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class _AnnotationsFile(msgspec.Struct):
 
 
 class _Strings(dict[str, str]):
-    """Gives for each string the equal one that came first, so that each is kept, and hashed, once."""
+    """Gives for each string the equal one that came first, so that each is kept once."""
 
     def __missing__(self, text: str) -> str:
         self[text] = text
@@ -138,10 +138,11 @@ def read_annotations(path: Path | str, member: str | None = None, own_data: bool
     name, entries = _entries(path, member, "annotations")
     decode = msgspec.json.Decoder(_Own if own_data else _Official).decode
     least, strings = 1 if own_data else HUMANS, _Strings()
+    tens: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def one(raw: msgspec.Raw) -> Annotation:
         entry = decode(raw)
-        answers = tuple(map(strings.__getitem__, map(_text, entry.answers)))
+        answers = tuple(map(_text, entry.answers))
         if not least <= len(answers) <= HUMANS:
             expected = f"one to {HUMANS}" if own_data else f"{HUMANS}"
             raise msgspec.ValidationError(f"{len(answers)} answers, expected {expected}")
@@ -151,7 +152,7 @@ def read_annotations(path: Path | str, member: str | None = None, own_data: bool
             strings[entry.question_type],
             strings[entry.answer_type],
             strings[entry.multiple_choice_answer],
-            answers,
+            tens.setdefault(answers, answers),
         )
 
     annotations = _decode(name, "annotations", entries, one)

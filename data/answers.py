@@ -51,18 +51,31 @@ def encode_answers(annotations: Sequence[Annotation], vocabulary: Vocabulary) ->
     that no human wrote in just that way, and two classes of the same normalised text earn the same.
     """
     ids = vocabulary.answer_ids
-    consensus = [ids.get(annotation.multiple_choice_answer, OUTSIDE) for annotation in annotations]
-    humans = [annotation.answers for annotation in annotations]
+    tens: defaultdict[tuple[str, ...], int] = defaultdict(count().__next__)  # distinct, as they come
+    rows = np.fromiter((tens[one.answers] for one in annotations), np.int64, len(annotations))
+    humans, soft_classes, soft_scores = _encode(list(tens), vocabulary.answers)
+    consensus = [ids.get(one.multiple_choice_answer, OUTSIDE) for one in annotations]
+    return EncodedAnswers(
+        np.array(consensus, np.int32),
+        humans[rows],
+        np.fromiter((one.question_id for one in annotations), np.int64, len(annotations)),
+        soft_classes[rows],
+        soft_scores[rows],
+        len(ids),
+    )
+
+
+def _encode(
+    humans: Sequence[tuple[str, ...]], answers: Sequence[str]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+    """The humans' classes (Q, H), and the soft classes and scores (Q, K)."""
     raw, texts = _numbered(humans)
+    ids = {answer: number for number, answer in enumerate(answers)}
     class_of = np.array([*(ids.get(text, OUTSIDE) for text in texts), NO_HUMAN], np.int32)
     plain: defaultdict[str, int] = defaultdict(count().__next__)
     cleaned = np.fromiter((plain[clean(text)] for text in texts), np.int32, len(texts))
     unanimous = ((cleaned[raw] == cleaned[raw[:, :1]]) | (raw < 0)).all(axis=1)
-    soft_classes, soft_scores = _soft_targets(humans, unanimous, vocabulary.answers)
-    question_ids = np.fromiter((one.question_id for one in annotations), np.int64, len(annotations))
-    return EncodedAnswers(
-        np.array(consensus, np.int32), class_of[raw], question_ids, soft_classes, soft_scores, len(ids)
-    )
+    return class_of[raw], *_soft_targets(humans, unanimous, answers)
 
 
 def _numbered(humans: Sequence[Sequence[str]]) -> tuple[NDArray[np.int32], list[str]]:

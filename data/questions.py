@@ -130,28 +130,31 @@ class EncodedQuestions:
 _PIECE = re.compile(r"([a-z0-9]+?(?:[-./][a-z0-9]+?)*)('(?:s|m|d|ll|re|ve)|n't)?([?!,])?")
 _TWO_WORDS = re.compile("cannot|gimme|gonna|gotta|lemme|wanna")  # NLTK splits these
 
-_pieces: dict[str, tuple[str, ...] | None] = {}
+
+class _Pieces(dict[str, tuple[str, ...] | None]):
+    """The tokens of pieces of questions, by piece; None if they may depend on what stands around it."""
+
+    def __missing__(self, piece: str) -> tuple[str, ...] | None:
+        plain = None if _TWO_WORDS.search(piece) else _PIECE.fullmatch(piece)
+        self[piece] = tuple(filter(None, plain.groups())) if plain else None
+        return self[piece]
+
+
+_pieces = _Pieces()
 
 
 def tokenize(question: str) -> list[str]:
     """NLTK's Treebank tokens of the lower-cased question. DataError where NLTK gives up on a monster."""
     text = question.lower()
-    if text.isascii() and text.isprintable():
+    if text.isascii() and text.isprintable():  # so that a space is the only thing that split() splits at
         tokens: list[str] = []
         for piece in text.split():
-            found = _pieces[piece] if piece in _pieces else _remember(piece)
+            found = _pieces[piece]
             if found is None:
                 return _nltk(text)
             tokens += found
         return tokens
     return _nltk(text)
-
-
-def _remember(piece: str) -> tuple[str, ...] | None:
-    """The tokens of a piece of a question without spaces, or None if they may depend on what is around it."""
-    plain = None if _TWO_WORDS.search(piece) else _PIECE.fullmatch(piece)
-    _pieces[piece] = tuple(filter(None, plain.groups())) if plain else None
-    return _pieces[piece]
 
 
 def _nltk(text: str) -> list[str]:
@@ -226,7 +229,7 @@ def unknown_words(question: str, vocabulary: Vocabulary) -> list[str]:
 def encode(questions: Sequence[Question], vocabulary: Vocabulary) -> EncodedQuestions:
     """Rows of 26 ids, zeros on the left; of a longer question the first 26 words, of an empty one none."""
     numbers: defaultdict[str, int] = defaultdict(count().__next__)  # distinct questions, as they come
-    rows = np.fromiter((numbers[question.question] for question in questions), np.int64, len(questions))
+    rows = np.fromiter((numbers[one.question] for one in questions), np.int64, len(questions))
     tokens, lengths = encode_texts(list(numbers), vocabulary)
     return EncodedQuestions(
         tokens[rows],
@@ -238,13 +241,13 @@ def encode(questions: Sequence[Question], vocabulary: Vocabulary) -> EncodedQues
 
 def encode_texts(texts: Sequence[str], vocabulary: Vocabulary) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """tokens (T, 26) int32 and lengths (T,) int32 of questions that are bare text."""
-    ids, unknown = vocabulary.word_ids, vocabulary.unknown_id
+    ids = defaultdict(lambda: vocabulary.unknown_id, vocabulary.word_ids)
     flat: list[int] = []
     lengths = np.zeros(len(texts), np.int32)
     for row, text in enumerate(texts):
         words = tokenize(text)[:MAX_LENGTH]
         lengths[row] = len(words)
-        flat += [ids.get(word, unknown) for word in words]
+        flat += map(ids.__getitem__, words)
     tokens = np.full((len(texts), MAX_LENGTH), PAD, np.int32)
     tokens[np.arange(MAX_LENGTH) >= MAX_LENGTH - lengths[:, None]] = flat
     return tokens, lengths

@@ -20,6 +20,7 @@ from data import report_views as views
 from data.accuracy import question_scores
 from data.progress import Progress, silent
 from data.report_charts import charts
+from data.sources import Published
 
 GALLERY = 60
 """Pictures on the page: about a megabyte. A page with thousands would open on no phone."""
@@ -27,7 +28,7 @@ GALLERY = 60
 _HERE = Path(__file__).parent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Judged:
     """One question of the split with what people and the model answered.
 
@@ -66,8 +67,8 @@ class ReportData:
     accuracy: accuracy.json as a whole. history: the rows of history.csv as numbers, `epoch` among the columns.
     questions: the split's questions in any order, all of them. classes: the model's answer classes.
     parameters: the flags in force. stages: in the order they were built. versions: libraries, as in a manifest.
-    published: lines such as {"model", "trained_on", "split", "task", "accuracy"} (percent); none for own data.
-    published_seed: the seed's own figures {"epochs", "val_loss", "val_exact_match", "val_any_of_ten"}, or None.
+    published: the catalog's lines of others; none for own data.
+    published_seed: the seed's own figures {"epochs", "val_loss", "val_exact_match", "val_any_of_ten"}, or {}.
     """
 
     dataset: str
@@ -82,8 +83,8 @@ class ReportData:
     stages: Sequence[BuiltStage] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
-    published: Sequence[Mapping[str, Any]] = ()
-    published_seed: Mapping[str, float] | None = None
+    published: Sequence[Published] = ()
+    published_seed: Mapping[str, float] = field(default_factory=dict)
 
 
 def write_report(
@@ -109,7 +110,9 @@ def render_report(
     progress: Progress = silent,
 ) -> tuple[str, dict[str, Any]]:
     """The page as text, and facts about it; see `write_report`."""
-    scores = question_scores([one.prediction for one in data.questions], [one.humans for one in data.questions])
+    scores = question_scores(
+        [one.prediction for one in data.questions], [one.humans for one in data.questions]
+    )
     chosen = views.choose(
         scores.tolist(),
         [one.answer_type for one in data.questions],

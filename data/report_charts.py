@@ -34,7 +34,9 @@ def _chart(name: str, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
         "right": WIDTH - _RIGHT,
         "base": HEIGHT - _BOTTOM,
         "rows": [{"y": up(mark), "label": f"{mark:g}"} for mark in marks],
-        "columns": [{"x": across(mark), "label": f"{mark:g}"} for mark in _whole_ticks(epochs[0], epochs[-1])],
+        "columns": [
+            {"x": across(mark), "label": f"{mark:g}"} for mark in _whole_ticks(epochs[0], epochs[-1])
+        ],
         "series": [_series(column, history, across, up) for column in columns],
     }
 

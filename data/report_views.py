@@ -17,6 +17,7 @@ from data.normalisation import clean, normalise
 
 if TYPE_CHECKING:
     from data.report import BuiltStage, Judged, ReportData
+    from data.sources import Published
 
 THUMBNAIL = 400  # pixels of the longer side: sharp on a phone's screen, about 12 kB
 CONFUSIONS = 12
@@ -36,18 +37,19 @@ def headline(accuracy: Mapping[str, Any]) -> dict[str, Any]:
     return {"overall": accuracy["overall"], "prior": priors[best], "prior_name": _PRIORS[best], "gain": gain}
 
 
-def lines(data: ReportData) -> dict[str, list[dict[str, Any]]]:
+def lines(data: ReportData) -> dict[str, list[Any]]:
     """Accuracies side by side, lowest first: `here` on the same split and task, `elsewhere` the other published."""
-    here = [
+    here: list[dict[str, Any]] = [
         {"label": name, "accuracy": data.accuracy["baselines"][key]["overall"], "kind": "prior"}
         for key, name in _PRIORS.items()
     ]
     here.append({"label": "this model", "accuracy": data.accuracy["overall"], "kind": "model"})
-    elsewhere = []
+    elsewhere: list[Published] = []
     for line in data.published:
-        same = line["split"] == data.split and line["task"] == data.task
-        label = f"{line['model']} (published)" if same else line["model"]
-        (here if same else elsewhere).append({**line, "label": label, "kind": "published"})
+        if (line.split, line.task) != (data.split, data.task):
+            elsewhere.append(line)
+            continue
+        here.append({"label": f"{line.model} (published)", "accuracy": line.accuracy, "kind": "published"})
     here.sort(key=lambda line: (line["accuracy"], line["label"]))
     return {"here": here, "elsewhere": elsewhere}
 
@@ -204,7 +206,7 @@ def human_size(size: float) -> str:
 
 def human_seconds(seconds: float) -> str:
     """4.25 → '4.2 s', 250 → '4 min 10 s', 9000 → '2 h 30 min'."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

@@ -59,11 +59,20 @@ def _colour_of(scene: Scene, rng: Random) -> Asked:
     thing = _one_of(scene, rng)
     many = not scene.pair and len(scene.things) > 1
     if many:
-        forms = [("What color are the {}?", "what color are the"), ("What color are these {}?", "what color are")]
+        forms = [
+            ("What color are the {}?", "what color are the"),
+            ("What color are these {}?", "what color are"),
+        ]
         forms.append(("What is the color of the {}?", "what is the color of the"))
     else:
-        forms = [("What color is the {}?", "what color is the"), ("What is the color of the {}?", "what is the color of the")]
-        forms += [("What colour is the {}?", "none of the above"), ("What color is this {}?", "what color is this")]
+        forms = [
+            ("What color is the {}?", "what color is the"),
+            ("What is the color of the {}?", "what is the color of the"),
+        ]
+        forms += [
+            ("What colour is the {}?", "none of the above"),
+            ("What color is this {}?", "what color is this"),
+        ]
     form, kind = rng.choice(forms)
     question = form.format(_plural(thing.shape) if many else thing.shape)
     return Asked(question, kind, "other", thing.colour, _others(COLOURS, thing.colour))
@@ -106,7 +115,9 @@ def _is_there(scene: Scene, rng: Random) -> Asked:
     if rng.random() < 0.5:
         what = thing.shape if present else rng.choice(_absent(SHAPES, [one.shape for one in scene.things]))
     else:
-        colour = thing.colour if present else rng.choice(_absent(COLOURS, [one.colour for one in scene.things]))
+        colour = (
+            thing.colour if present else rng.choice(_absent(COLOURS, [one.colour for one in scene.things]))
+        )
         what = f"{colour} {rng.choice(('shape', 'thing'))}"
     ending = rng.choice(("", " in the picture", " here"))
     article = "an" if what[0] in "aeiou" else "a"

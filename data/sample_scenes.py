@@ -25,11 +25,11 @@ COLOURS = {
 }
 SHAPES = ("circle", "square", "triangle", "star", "heart")
 MOST = 4
-"""Copies in one scene. With five and more, the copies get so small that fc7 no longer tells 4 from 5."""
+"""Copies in one scene: with more, each gets small."""
 
 _BACKGROUNDS = ((198, 202, 206), (206, 201, 193), (196, 204, 198))
 _SIZES = ((640, 480), (640, 480), (640, 427), (500, 375), (480, 640))
-_LAYOUTS = {  # of copies, as on dice: put anywhere, an untrained network hardly tells their number or shape
+_LAYOUTS = {  # of copies, as on dice: put just anywhere, an untrained network tells their shapes much worse
     2: ([(0.26, 0.5), (0.74, 0.5)], [(0.26, 0.26), (0.74, 0.74)]),
     3: ([(0.5, 0.26), (0.26, 0.74), (0.74, 0.74)], [(0.26, 0.26), (0.74, 0.26), (0.5, 0.74)]),
     4: ([(0.26, 0.26), (0.74, 0.26), (0.26, 0.74), (0.74, 0.74)],),

@@ -172,7 +172,10 @@ class LSTM(nn.Module):
         return torch.addmm(self.bias, inputs, self.kernel)
 
     def forward(self, projected: Tensor, tree: Tree) -> Tensor:
-        """(N, 4 units) for the N states of `tree` to their outputs (N, units)."""
+        """(N, 4 units) for the N states of `tree` to their outputs (N, units).
+
+        Where no gradient is wanted, `projected` serves as working memory: its values are lost.
+        """
         kernel = self.recurrent_kernel.to(
             projected.dtype
         )  # bfloat16 under autocast: cast once, not each step
@@ -191,7 +194,8 @@ class _Steps(torch.autograd.Function):
     @staticmethod
     def forward(ctx, projected: Tensor, kernel: Tensor, tree: Tree) -> Tensor:  # type: ignore[no-untyped-def]
         units = kernel.shape[0]
-        gates = torch.empty_like(projected, dtype=torch.float32)
+        alone = not any(ctx.needs_input_grad) and projected.dtype == torch.float32
+        gates = projected if alone else torch.empty_like(projected, dtype=torch.float32)
         cells = gates.new_empty(len(gates), units)
         squashed = torch.empty_like(cells)  # tanh of the cells
         states = torch.empty_like(cells, dtype=kernel.dtype)

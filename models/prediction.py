@@ -56,7 +56,7 @@ def predict(
     batch: int = BATCH,
     progress: Progress = silent,
 ) -> Predictions:
-    """Answer Q questions: tokens (Q, 26) int32, rows (Q,) int64 into features (N, ...) float16, see `Features`.
+    """Answer Q questions: tokens (Q, 26) int32, rows (Q,) int64 into features (N, ...) float16 (`Features`).
 
     classes (Q,) int32: whose log likelihood is wanted, negative for none; choices (Q, C) int32: the classes
     to choose from in multiple choice, negative for what has no class. Leaves the module in eval mode.

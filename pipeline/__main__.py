@@ -9,7 +9,7 @@ from pathlib import Path
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
-from pipeline import cache
+from pipeline import cache, exchange
 from pipeline.features_tool import features
 from tasks import artifacts, settings
 from tasks.errors import UsageError, nearest
@@ -22,11 +22,19 @@ USAGE = """python -m pipeline plan [TASK] [flags]                 what a run wou
        python -m pipeline score --annotations A --questions Q --results R [--json]
                                                                 the official accuracy of any results file
        python -m pipeline features PICTURES --out features.h5 [--backbone vgg16] [--layer fc7] [--weights ...]
-                                                                features of any folder or zip of pictures"""
+                                                                features of any folder or zip of pictures
+       python -m pipeline export [TASK] [flags] --to DIR        a finished run as the original project's three files"""
 
 
 def main(arguments: list[str]) -> int:
-    commands = {"plan": plan, "verify": verify, "gc": gc, "score": score, "features": features}
+    commands = {
+        "plan": plan,
+        "verify": verify,
+        "gc": gc,
+        "score": score,
+        "features": features,
+        "export": export,
+    }
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"usage: {USAGE}")
         return 0 if arguments else 2
@@ -152,6 +160,11 @@ def score(arguments: list[str]) -> int:
     figures = official(flags.annotations, flags.questions, flags.results)
     print(json.dumps(figures, indent=1) if flags.json else format_accuracy(figures))
     return 0
+
+
+def export(arguments: list[str]) -> int:
+    """Write a finished run as the original project's files."""
+    return exchange.export_files(arguments, task_from)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,6 @@ class ExtractFeatures(Stage):
         )
         for picture in merged.bad:
             self.warn(f"left out {picture.name} (id {picture.image_id}): {picture.reason}")
-        shutil.rmtree(extraction.work, ignore_errors=True)
         return {
             "pictures": merged.pictures,
             "units": len(images),
@@ -90,6 +89,9 @@ class ExtractFeatures(Stage):
             "batch": used.batch,
             "threads": used.threads,
         }
+
+    def tidy(self) -> None:
+        shutil.rmtree(self.work_folder(), ignore_errors=True)
 
     def units(self) -> int | None:
         return sources.image_set(self.image_set).images

@@ -99,6 +99,9 @@ class Stage(Flagged):
         """Fill the new folder; return facts for the manifest (counts, rates, warnings)."""
         raise NotImplementedError
 
+    def tidy(self) -> None:
+        """Called when the artifact is in its place: remove what only an unfinished run would need."""
+
     def identity(self) -> dict[str, Any]:
         """What else decides the content: a pinned sha256 of something from outside."""
         return {}
@@ -214,7 +217,9 @@ class Stage(Flagged):
             used = self._read_inputs()
             facts = self.build(folder)
             self._describe(folder, used, facts, started)
-            if artifacts.publish(folder, self.path, keep=self.complete):
+            ours = artifacts.publish(folder, self.path, keep=self.complete)
+            self.tidy()
+            if ours:
                 logger.info(
                     "built %s in %.1f s: %s", self.get_task_family(), time.time() - started, self.path
                 )

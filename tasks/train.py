@@ -68,9 +68,11 @@ class TrainModel(TrainingFlags, Stage):
         write_history(folder / "history.csv", trained.history)
         draw_curves(folder / "curves.png", trained.history)
         write_events(folder / "events", trained.history)
+        return trained.facts | {"last_epoch": trained.history[-1]}
+
+    def tidy(self) -> None:
         if self.schedule != "constant":
             shutil.rmtree(self.work_folder(), ignore_errors=True)
-        return trained.facts | {"last_epoch": trained.history[-1]}
 
     def _read(self) -> tuple[Any, Any, Any, dict[str, str]]:
         import numpy as np

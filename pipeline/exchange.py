@@ -1,0 +1,270 @@
+"""Exchange with the original project: `export` writes its three files, `import` makes them a dataset."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import luigi
+
+from data import sources
+from data.errors import DataError
+from tasks import artifacts
+from tasks.download import DownloadQuestions
+from tasks.features import ExtractFeatures
+from tasks.parameters import ExperimentFlags
+from tasks.stage import Stage
+from tasks.text import BuildVocabulary, EncodeAnswers, EncodeQuestions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from data.features import Features
+    from data.questions import EncodedQuestions, Vocabulary
+    from data.seed_format import Half
+
+TaskFrom = Callable[[list[str]], luigi.Task]
+
+
+def export_files(arguments: list[str], task_from: TaskFrom) -> int:
+    """`export [TASK flags] --to DIR`: the artifacts of a finished run as the original's three files."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline export", allow_abbrev=False)
+    parser.add_argument("--to", type=Path, required=True, help="folder that the three files are written into")
+    flags, words = parser.parse_known_args(arguments)
+    for line in export(task_from(words), flags.to):
+        print(line)
+    return 0
+
+
+def export(root: luigi.Task, to: Path) -> list[str]:
+    """Write data_img.h5, data_prepro.h5 and data_prepro.json into the folder `to`; return lines that say what.
+
+    DataError where an artifact of the run is not there or damaged, or `to` holds one of the files already.
+    """
+    from data.features import read_features
+    from data.questions import Vocabulary, read_encoded
+    from data.seed_format import ARRAYS, IMAGES, NAMES, Names, write_arrays, write_images, write_names
+
+    run = _finished(root)
+    vocabulary = Vocabulary.from_json((run.vocabulary.path / "vocabulary.json").read_text(encoding="utf-8"))
+    stores = {
+        name: read_features(stage.path / "features.h5", in_memory=0) for name, stage in run.features.items()
+    }
+    train, test = _Pictures(stores, run.train_sets), _Pictures(stores, run.test_sets)
+    asked = {part: read_encoded(stage.path / "questions.h5") for part, stage in run.questions.items()}
+    halves = (
+        _joined([_train_half(run, part, asked[part], train) for part in run.train]),
+        _test_half(run, asked[run.test], test, vocabulary),
+    )
+    with _beside(to, (IMAGES, ARRAYS, NAMES)) as paths:
+        write_arrays(paths[ARRAYS], *halves)
+        images = {"train": tuple(train.names), "test": tuple(test.names)}
+        write_names(paths[NAMES], Names(vocabulary.words, vocabulary.answers, images))
+        write_images(
+            paths[IMAGES], {name: half.content() for name, half in (("train", train), ("test", test))}
+        )
+    return [
+        f"{to / IMAGES}: {len(train.names):,} pictures of train, {len(test.names):,} of test",
+        f"{to / ARRAYS}: {len(halves[0].tokens):,} of {vocabulary.questions:,} training questions (those whose "
+        f"consensus answer is a class), {len(halves[1].tokens):,} of test",
+        f"{to / NAMES}: {len(vocabulary.words):,} words and the unknown one, {len(vocabulary.answers):,} answers",
+    ]
+
+
+# ---------------------------------------------------------------------------------------- the run's artifacts
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The stages that an export reads, all complete: `train` and `test` are base splits."""
+
+    dataset: sources.Dataset
+    train: tuple[str, ...]
+    test: str
+    vocabulary: Stage
+    questions: dict[str, Stage]
+    answers: dict[str, Stage]
+    features: dict[str, Stage]  # by image set
+    asked: DownloadQuestions
+
+    @property
+    def train_sets(self) -> list[str]:
+        """Image sets of training, each once: own data may have one for both of its splits."""
+        return list(dict.fromkeys(self.dataset.split(part).image_set for part in self.train))
+
+    @property
+    def test_sets(self) -> list[str]:
+        return [self.dataset.split(self.test).image_set]
+
+
+def _finished(root: Any) -> _Run:
+    if not isinstance(root, ExperimentFlags):
+        raise DataError(
+            f"{root.task_family} does not say which split is judged; name RunAll, EvaluateModel or PredictAnswers."
+        )
+    dataset = sources.dataset(root.dataset)
+    train, test = dataset.parts(root.train_split), root.eval_split
+    sets = {dataset.split(part).image_set for part in (*train, test)}
+    run = _Run(
+        dataset,
+        train,
+        test,
+        root.clone(BuildVocabulary),
+        {part: root.clone(EncodeQuestions, split=part) for part in (*train, test)},
+        {part: root.clone(EncodeAnswers, split=part) for part in train},
+        {name: root.clone(ExtractFeatures, image_set=name) for name in sorted(sets)},
+        root.clone(DownloadQuestions, split=test),
+    )
+    stages = (
+        run.vocabulary,
+        *run.questions.values(),
+        *run.answers.values(),
+        *run.features.values(),
+        run.asked,
+    )
+    for stage in stages:
+        _check(stage)
+    return run
+
+
+def _check(stage: Stage) -> None:
+    """As a stage checks its inputs: complete, and every byte as the manifest says."""
+    state = stage.state()
+    if state.status != "complete" or state.manifest is None:
+        raise DataError(
+            f"{stage.stage_name()} {stage.slug}: {state.why or state.status}. An export reads a finished run: give "
+            "`luigi --module pipeline RunAll` the same flags first."
+        )
+    if wrong := artifacts.verify(stage.path, state.manifest):
+        raise DataError(
+            f"{stage.path} is damaged: {'; '.join(wrong)}. Run the same flags again to repair it."
+        )
+
+
+class _Pictures:
+    """The pictures of one half: those of its image sets, one set behind the other."""
+
+    def __init__(self, stores: dict[str, Features], image_sets: list[str]) -> None:
+        self.parts: dict[str, tuple[int, Features]] = {}
+        self.names: list[str] = []
+        for name in image_sets:
+            self.parts[name] = (len(self.names), stores[name])
+            self.names += stores[name].image_names
+        if len({store.features.shape[1:] for _, store in self.parts.values()}) != 1:
+            raise DataError(f"{', '.join(image_sets)} have features of different shapes; extract them alike.")
+
+    def rows(self, image_set: str, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows from 0 of the half; -1 for a picture that has no features."""
+        import numpy as np
+
+        before, store = self.parts[image_set]
+        rows = store.rows(image_ids, missing=-1)
+        return np.where(rows < 0, -1, rows + before)
+
+    def content(self) -> tuple[int, int, Iterator[Any]]:
+        """Rows, columns, blocks. A grid of features becomes one long row, as the models here see it too."""
+        _, first = next(iter(self.parts.values()))
+        columns = 1
+        for size in first.features.shape[1:]:
+            columns *= size
+        return len(self.names), columns, self._blocks()
+
+    def _blocks(self) -> Iterator[Any]:
+        from data.seed_format import BLOCK
+
+        for _, store in self.parts.values():
+            for start in range(0, len(store.features), BLOCK):
+                yield store.features[start : start + BLOCK]
+
+
+def _train_half(run: _Run, part: str, asked: EncodedQuestions, pictures: _Pictures) -> Half:
+    """The questions of one training split whose consensus answer is a class and whose picture has features."""
+    from data.answers import read_answers
+
+    consensus = read_answers(run.answers[part].path / "answers.h5").consensus
+    rows = pictures.rows(run.dataset.split(part).image_set, asked.image_ids)
+    return _half(asked, rows, (consensus >= 0) & (rows >= 0), consensus, None)
+
+
+def _test_half(run: _Run, asked: EncodedQuestions, pictures: _Pictures, vocabulary: Vocabulary) -> Half:
+    rows = pictures.rows(run.test_sets[0], asked.image_ids)
+    return _half(asked, rows, rows >= 0, None, _choices(run, asked, vocabulary))
+
+
+def _half(
+    asked: EncodedQuestions,
+    rows: NDArray[np.int64],
+    kept: NDArray[np.bool_],
+    answers: NDArray[np.int32] | None,
+    choices: NDArray[np.int32] | None,
+) -> Half:
+    from data.seed_format import Half
+
+    return Half(
+        asked.tokens[kept],
+        asked.lengths[kept],
+        asked.question_ids[kept],
+        rows[kept],
+        None if answers is None else answers[kept],
+        None if choices is None else choices[kept],
+    )
+
+
+def _joined(halves: list[Half]) -> Half:
+    """Several training splits as one."""
+    import numpy as np
+
+    from data.seed_format import Half
+
+    arrays = {
+        name: np.concatenate([getattr(half, name) for half in halves])
+        for name in ("tokens", "lengths", "question_ids", "rows", "answers")
+    }
+    return Half(**arrays)
+
+
+def _choices(run: _Run, asked: EncodedQuestions, vocabulary: Vocabulary) -> NDArray[np.int32]:
+    """(Q, 18) int32 classes of the answers to choose from; all OUTSIDE for a dataset without such a task."""
+    import numpy as np
+
+    from data.annotations import read_questions
+    from data.answers import OUTSIDE
+    from data.seed_format import CHOICES
+    from tasks.evaluate import classes_of
+
+    classes = np.full((len(asked.question_ids), CHOICES), OUTSIDE, np.int32)
+    if "multiple-choice" not in run.dataset.tasks():
+        return classes
+    questions = read_questions(run.asked.target, run.dataset.member(run.test, "multiple-choice"))
+    by_id = {question.question_id: list(question.multiple_choices or ()) for question in questions}
+    texts = [by_id.get(number, []) for number in asked.question_ids.tolist()]
+    if (most := max(map(len, texts))) > CHOICES:
+        raise DataError(f"a question has {most} answers to choose from; the format has room for {CHOICES}.")
+    if most:
+        classes[:, :most] = classes_of(texts, vocabulary.answer_ids)
+    return classes
+
+
+@contextmanager
+def _beside(folder: Path, names: tuple[str, ...]) -> Iterator[dict[str, Path]]:
+    """Paths to write to beside the final ones; flushed and renamed when all are written, else removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if there := [name for name in names if (folder / name).exists()]:
+        raise DataError(f"{folder} already holds {', '.join(there)}; remove them or name another folder.")
+    parts = {name: folder / f".{name}.{os.getpid()}.part" for name in names}
+    try:
+        yield parts
+        for part in parts.values():
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+        for name, part in parts.items():
+            part.replace(folder / name)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
