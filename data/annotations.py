@@ -106,24 +106,19 @@ def read_questions(path: Path | str, member: str | None = None) -> list[Question
     below 0 or beyond 64 bits, an id twice, choices for some questions only, no questions.
     """
     name, entries = _entries(path, member, "questions")
-    strings = _Strings()
-
-    def one(raw: msgspec.Raw) -> Question:
-        entry = _QUESTION.decode(raw)
-        if entry.multiple_choices is None:
-            return entry
-        if not entry.multiple_choices:
-            raise msgspec.ValidationError("`multiple_choices` is empty")
-        choices = tuple(map(strings.__getitem__, entry.multiple_choices))
-        return Question(entry.question_id, entry.image_id, entry.question, choices)
-
-    questions = _decode(name, "questions", entries, one)
-    without = [question.question_id for question in questions if question.multiple_choices is None]
-    if 0 < len(without) < len(questions):
+    questions = _decode(name, "questions", entries, _QUESTION.decode)
+    without = [question.question_id for question in questions if not question.multiple_choices]
+    if len(without) == len(questions):
+        return questions
+    if without:
         raise DataError(
             f"{name}: {_ids(without, len(questions), 'questions')} no multiple_choices, the others "
             "have; expected all or none."
         )
+    strings = _Strings()
+    for place, question in enumerate(questions):
+        choices = tuple(map(strings.__getitem__, question.multiple_choices or ()))
+        questions[place] = msgspec.structs.replace(question, multiple_choices=choices)
     return questions
 
 
@@ -138,7 +133,6 @@ def read_annotations(path: Path | str, member: str | None = None, own_data: bool
     name, entries = _entries(path, member, "annotations")
     decode = msgspec.json.Decoder(_Own if own_data else _Official).decode
     least, strings = 1 if own_data else HUMANS, _Strings()
-    tens: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def one(raw: msgspec.Raw) -> Annotation:
         entry = decode(raw)
@@ -152,7 +146,7 @@ def read_annotations(path: Path | str, member: str | None = None, own_data: bool
             strings[entry.question_type],
             strings[entry.answer_type],
             strings[entry.multiple_choice_answer],
-            tens.setdefault(answers, answers),
+            answers,
         )
 
     annotations = _decode(name, "annotations", entries, one)

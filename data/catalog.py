@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from data.errors import DataError
-from data.sources import Catalog, Dataset, Glove, ImageSet, Published, Source, Split, find
+from data.sources import Catalog, Dataset, Glove, ImageSet, Own, Published, ReadyMade, Source, Split, find
 
 SOURCE = "file origin urls sha256 sha256_prefix bytes licence made_by path"
 
@@ -63,13 +64,19 @@ def load(*paths: Path) -> Catalog:
     whole = Catalog()
     origins: dict[str, _Table] = {}
     for path in paths:
-        file = _Table(path, "", _read(path), "origins image_sets datasets glove weights")
+        file = _Table(path, "", _read(path), "origins image_sets datasets glove weights ready_made own")
         origins |= file.tables("origins", "bases licence")
         for kind, entries in _entries(file, origins).items():
             known = getattr(whole, kind)
             for twice in sorted(known.keys() & entries.keys()):
                 raise DataError(f"{path}: {twice!r} is stated already by another catalog file; rename it")
             known.update(entries)
+        for name, table in file.tables("own", "pictures questions annotations val seed defaults").items():
+            _add_own(name, table, whole)
+        for name, table in file.tables("ready_made", "path annotated_by answers").items():
+            if name in whole.datasets:
+                raise DataError(f"{path}: {name!r} is stated already by another catalog file; rename it")
+            whole.datasets[name] = _ready_made(name, table, whole.datasets)
     _check_references(whole, paths[-1])
     return whole
 
@@ -143,6 +150,72 @@ def _dataset(name: str, table: _Table, origins: dict[str, _Table]) -> Dataset:
         tuple(_published(published, line) for line in published.get("lines", list, [])),
         published.each("seed", float),
     )
+
+
+def _ready_made(name: str, table: _Table, datasets: dict[str, Dataset]) -> Dataset:
+    """The dataset that annotates it, with the files' questions and features. The original's are VGG-19's fc7; its
+    training half has the consensus answers only, its other half is judged."""
+    path, answers = table.get("path", str), table.get("answers", int)
+    if path is None or answers is None:
+        raise table.wrong("expected path, annotated_by and answers")
+    annotated_by = table.get("annotated_by", str, "")
+    of = find(annotated_by, datasets, f"dataset ({table.path}: {table.name})")
+    settles = {
+        **{"train_split": "train", "eval_split": "val", "task": "open-ended", "target": "consensus"},
+        **{"backbone": "vgg19", "layer": "fc7", "weights": "pretrained", "answers": str(answers)},
+    }
+    splits = {split: of.split(split) for split in ("train", "val")}
+    ready = ReadyMade(table.path.parent / path, annotated_by, settles)
+    return replace(of, name=name, splits=splits, unions={}, published=(), seed={}, ready_made=ready)
+
+
+def _add_own(name: str, table: _Table, whole: Catalog) -> None:
+    """Pictures and tables of one's own: an image set, or one a split, and a dataset of train and val."""
+    pictures = _own_paths(table, "pictures")
+    image_sets = {split: f"{name}-{split}" if split else name for split in pictures}
+    if name in whole.datasets or whole.image_sets.keys() & set(image_sets.values()):
+        raise table.wrong(f"{name!r} is the name of another dataset or image set; rename it")
+    for split, path in pictures.items():
+        source = Source(f"{table.path}: {table.name}.pictures", path.name, path=path)
+        whole.image_sets[image_sets[split]] = ImageSet(image_sets[split], source, None, "")
+    own, splits = _own_tables(table, per_split="" not in pictures), {}
+    for split in ("train", "val"):
+        questions, annotations = (
+            Source(f"{name} {split} {what}", f"{split}-{what}.json", made_by=f"own:{name}")
+            for what in ("questions", "annotations")
+        )
+        members = {split: {"open-ended": ""}}  # no zip: the file itself
+        image_set = image_sets.get(split) or image_sets[""]
+        splits[split] = Split(split, image_set, questions, members, None, annotations, None)
+    unions, defaults = {"trainval": ("train", "val")}, table.each("defaults", str)
+    whole.datasets[name] = Dataset(name, splits, unions, None, defaults, (), {}, own=own)
+
+
+def _own_tables(table: _Table, per_split: bool) -> Own:
+    questions = _own_paths(table, "questions")
+    official = {path.suffix.lower() for path in questions.values()} == {".json"}
+    annotations = _own_paths(table, "annotations") if official else {}
+    if per_split and "" in questions:
+        raise table.wrong("pictures of each split need questions of each: { train = ..., val = ... }")
+    if not official and (wrong := [p for p in questions.values() if p.suffix.lower() not in (".csv", ".jsonl")]):
+        raise table.wrong(f"questions: {wrong[0].name}: expected .csv, .jsonl, or .json in the official format")
+    if official != ("annotations" in table.values) or official and annotations.keys() != questions.keys():
+        raise table.wrong("annotations: official questions (.json) need one file each, other tables none")
+    if "" not in questions and (idle := {"val", "seed"} & table.values.keys()):
+        raise table.wrong(f"{min(idle)} does nothing where questions has a file for each split; leave it out")
+    val, seed = table.get("val", float, 0.2), table.get("seed", int, 0)
+    if not 0 < val < 1:
+        raise table.wrong(f"val = {val}: expected a share of the pictures between 0 and 1")
+    return Own(questions, annotations, val, seed)
+
+
+def _own_paths(table: _Table, key: str) -> dict[str, Path]:
+    """One path under "", or those of train and val. A relative one starts at the file that states it."""
+    value = table.values.get(key)
+    stated = {"": value} if isinstance(value, str) else {k: table.table(key, "train val").get(k, str) for k in value or ()}
+    if stated.keys() not in ({""}, {"train", "val"}) or not all(stated.values()):
+        raise table.wrong(f'{key} = {value!r}: expected a path, or {{ train = "...", val = "..." }}')
+    return {split: table.path.parent / Path(path).expanduser() for split, path in stated.items()}
 
 
 def _published(table: _Table, values: Any) -> Published:

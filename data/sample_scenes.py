@@ -1,7 +1,9 @@
 """The scenes of the embedded sample: coloured shapes, drawn so plainly that an untrained network can tell them apart.
 
-Untrained fc7 sees size, colour and place well and texture badly. So shapes are large and saturated, a scene holds
-either some copies of one thing or a pair of two, and the background stays pale.
+Untrained fc7 sees size, colour and place better than form. So shapes are large and saturated, and a scene holds either
+some copies of one thing or a pair of two. The background is close to ImageNet's mean colour, which the network's
+transform turns into zeros: an untrained VGG has no biases and answers zeros with zeros, so that its features speak of
+the shapes alone. On pale backgrounds all pictures' features are nearly the same vector and training takes far longer.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ SHAPES = ("circle", "square", "triangle", "star", "heart")
 MOST = 4
 """Copies in one scene: with more, each gets small."""
 
-_BACKGROUNDS = ((198, 202, 206), (206, 201, 193), (196, 204, 198))
+_BACKGROUNDS = ((124, 118, 110), (118, 118, 112), (126, 116, 104))
 _SIZES = ((640, 480), (640, 480), (640, 427), (500, 375), (480, 640))
 _LAYOUTS = {  # of copies, as on dice: put just anywhere, an untrained network tells their shapes much worse
     2: ([(0.26, 0.5), (0.74, 0.5)], [(0.26, 0.26), (0.74, 0.74)]),
@@ -99,7 +101,7 @@ def draw(scene: Scene, rng: Random) -> bytes:
     """The scene as JPEG, with small differences of shade between things of one colour."""
     width, height = scene.width * _SMOOTH, scene.height * _SMOOTH
     picture = Image.new("RGB", (width, height), scene.background)
-    shade = Image.new("RGB", (width, height), _shifted(scene.background, -12))
+    shade = Image.new("RGB", (width, height), _shifted(scene.background, -8))
     picture.paste(shade, mask=Image.linear_gradient("L").resize((width, height)))
     pen = ImageDraw.Draw(picture)
     for thing in scene.things:

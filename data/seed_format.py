@@ -24,16 +24,16 @@ from data.answers import OUTSIDE
 from data.errors import DataError
 from data.progress import Progress, silent
 from data.questions import MAX_LENGTH, PAD
+from data.sources import SEED_FILES as FILES
 
-IMAGES, ARRAYS, NAMES = "data_img.h5", "data_prepro.h5", "data_prepro.json"
-FILES = (IMAGES, ARRAYS, NAMES)
+IMAGES, ARRAYS, NAMES = FILES
 HALVES = ("train", "test")
 CHOICES = 18
 """Answers to choose from that a multiple-choice question of VQA v1 has."""
 UNKNOWN = "UNK"
 """What prepro.py appends to its words; no question can hold it, because words are lower-cased."""
-BLOCK = 1024
-"""Rows of features at a time: 16 MB as float32 of 4,096."""
+BLOCK_BYTES = 16 << 20
+"""Features that are in memory at a time, as float32: 1,024 rows of 4,096."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,11 @@ def write_images(
                 done += len(block)
                 written += len(block)
                 progress(written, total, f"writing {IMAGES}")
+
+
+def block_rows(columns: int) -> int:
+    """How many rows of this length are read or written at a time."""
+    return max(1, BLOCK_BYTES // (4 * columns))
 
 
 def _zeros_right(tokens: NDArray[np.int32], lengths: NDArray[np.int32]) -> NDArray[np.int32]:

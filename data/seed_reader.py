@@ -21,9 +21,21 @@ from data.archives import Archive
 from data.errors import DataError
 from data.progress import Progress, silent
 from data.questions import MAX_LENGTH, PAD
-from data.seed_format import ARRAYS, BLOCK, CHOICES, HALVES, IMAGES, NAMES, UNKNOWN, Half, Names, NamesFile
+from data.seed_format import (
+    ARRAYS,
+    CHOICES,
+    HALVES,
+    IMAGES,
+    NAMES,
+    UNKNOWN,
+    Half,
+    Names,
+    NamesFile,
+    block_rows,
+)
 
 _MOST = 10_000_000  # questions; VQA v2's test split has 447,793
+_MOST_COLUMNS = 1_000_000  # of a row; a 7 × 7 × 2048 grid has 100,352
 _COCO = re.compile(r".*COCO_[A-Za-z0-9-]+_([0-9]{12})\.[A-Za-z]+")
 
 
@@ -45,6 +57,8 @@ def opened(source: Path, name: str, room: Path) -> Iterator[Path]:
             for piece in inflate.pieces(source, member(source, name)):
                 file.write(piece)
         yield unpacked
+    except DataError as error:  # about the file in the zip, which is what the user has
+        raise DataError(str(error).replace(str(unpacked), f"{source}: {name}")) from error
     finally:
         unpacked.unlink(missing_ok=True)
 
@@ -166,7 +180,8 @@ def pictures(path: Path, half: str, names: Names) -> Pictures:
     listed = names.images[half]
     with _open(path) as file:
         dataset = _dataset(path, file, f"images_{half}")
-        if dataset.dtype.kind != "f" or dataset.ndim != 2 or len(dataset) != len(listed) or not dataset.size:
+        fits = dataset.ndim == 2 and len(dataset) == len(listed) > 0 < dataset.shape[1] <= _MOST_COLUMNS
+        if dataset.dtype.kind != "f" or not fits:
             raise DataError(
                 f"{path}: images_{half} is {dataset.dtype} {dataset.shape}; expected float32, one row for each of "
                 f"the {len(listed):,} names in unique_img_{half} of {NAMES}."
@@ -194,11 +209,12 @@ def feature_blocks(
     order = np.argsort(picture_ids(names.images[half])[0])
     with _open(path) as file:
         dataset = _dataset(path, file, f"images_{half}")
-        for start in range(0, len(order), BLOCK):
-            wanted = order[start : start + BLOCK]
+        step = block_rows(dataset.shape[1])
+        for start in range(0, len(order), step):
+            wanted = order[start : start + step]
             sorting = np.argsort(wanted)  # HDF5 takes ascending rows only
             block = np.empty((len(wanted), dataset.shape[1]), np.float32)
-            block[sorting] = _rows(path, dataset, wanted[sorting])
+            block[sorting] = _rows(dataset, wanted[sorting])
             with np.errstate(over="ignore"):
                 halved = block.astype(np.float16)
             if (wrong := ~np.isfinite(halved).all(axis=1)).any():
@@ -207,27 +223,24 @@ def feature_blocks(
                     "or beyond 65,504; expected finite numbers that float16 can hold. Extract it anew."
                 )
             yield halved
-            progress(min(start + BLOCK, len(order)), len(order), f"reading {IMAGES}")
+            progress(min(start + step, len(order)), len(order), f"reading {IMAGES}")
 
 
-def _rows(path: Path, dataset: Any, wanted: NDArray[np.int64]) -> NDArray[np.float32]:
+def _rows(dataset: Any, wanted: NDArray[np.int64]) -> NDArray[np.float32]:
     first, last = int(wanted[0]), int(wanted[-1]) + 1
-    try:
-        if last - first == len(wanted):  # consecutive, as they come: one read
-            return np.asarray(dataset[first:last], np.float32)
-        return np.asarray(dataset[wanted], np.float32)
-    except OSError as error:
-        raise DataError(f"{path}: {dataset.name} can't be read: {error}.") from error
+    if last - first == len(wanted):  # consecutive, as they come: one read
+        return np.asarray(dataset[first:last], np.float32)
+    return np.asarray(dataset[wanted], np.float32)
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[Any]:
+    """The file; whatever HDF5 stumbles over in it (it has no one exception for that) is a DataError."""
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise DataError(f"{path}: not an HDF5 file ({error}). Get it anew.") from error
-    with file:
-        yield file
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+        raise DataError(f"{path}: not an HDF5 file, or a damaged one ({error}). Get it anew.") from error
 
 
 def _dataset(path: Path, file: Any, name: str) -> Any:
@@ -251,10 +264,7 @@ def _integers(
     if dataset.dtype.kind not in "iu" or not fits or not 0 < dataset.shape[0] <= _MOST:
         rows = " × ".join("questions" if size is None else f"{size:,}" for size in shape)
         raise DataError(f"{path}: {name} is {dataset.dtype} {dataset.shape}; expected whole numbers, {rows}.")
-    try:
-        values = dataset[...]
-    except OSError as error:
-        raise DataError(f"{path}: {name} can't be read: {error}.") from error
+    values = dataset[...]
     if int(values.min()) < low or int(values.max()) > high:
         raise DataError(
             f"{path}: {name} has numbers from {values.min()} to {values.max()}; expected {low} to {high:,}."

@@ -32,7 +32,7 @@ class Source:
     )
     bytes: int | None = None
     licence: str = ""
-    made_by: str | None = None  # a stage makes the file ("sample"): nothing to download
+    made_by: str | None = None  # a stage makes the file ("sample", "own:mine"): nothing to download
     path: Path | None = None  # one's own file or folder, used where it is
 
     @property
@@ -80,6 +80,34 @@ class Published:
     accuracy: float
 
 
+SEED_FILES = ("data_img.h5", "data_prepro.h5", "data_prepro.json")
+
+
+@dataclass(frozen=True)
+class ReadyMade:
+    """The original project's three files, in a zip or a folder, that take the place of pictures and texts.
+
+    `annotated_by` is the dataset whose annotations judge them; `settles` are flags that they leave no choice in.
+    """
+
+    path: Path
+    annotated_by: str
+    settles: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Own:
+    """Tables of one's own questions (.csv, .jsonl, or .json in the official format, with `annotations`).
+
+    Each by its split; or one under "", which is split by picture: `val` is the share of pictures held out.
+    """
+
+    questions: dict[str, Path]
+    annotations: dict[str, Path]
+    val: float
+    seed: int
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Base splits by name, unions of them (trainval), defaults of other flags, results of others."""
@@ -91,6 +119,8 @@ class Dataset:
     defaults: dict[str, str]
     published: tuple[Published, ...]
     seed: dict[str, float]  # the figures of the Keras re-write, where it has some
+    ready_made: ReadyMade | None = None
+    own: Own | None = None
 
     def parts(self, split: str) -> tuple[str, ...]:
         """The base splits that `split` consists of: trainval → (train, val). DataError if unknown."""

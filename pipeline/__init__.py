@@ -23,8 +23,11 @@ from tasks.download import (  # noqa: E402
 from tasks.evaluate import EvaluateModel, PredictAnswers  # noqa: E402
 from tasks.features import ExtractFeatures  # noqa: E402
 from tasks.report import Report  # noqa: E402
+from tasks.seed import add_imported  # noqa: E402
 from tasks.text import BuildEmbeddings, BuildVocabulary, EncodeAnswers, EncodeQuestions  # noqa: E402
 from tasks.train import TrainModel  # noqa: E402
+
+add_imported()
 
 __all__ = [
     "BuildEmbeddings",

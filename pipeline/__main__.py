@@ -23,7 +23,9 @@ USAGE = """python -m pipeline plan [TASK] [flags]                 what a run wou
                                                                 the official accuracy of any results file
        python -m pipeline features PICTURES --out features.h5 [--backbone vgg16] [--layer fc7] [--weights ...]
                                                                 features of any folder or zip of pictures
-       python -m pipeline export [TASK] [flags] --to DIR        a finished run as the original project's three files"""
+       python -m pipeline export [TASK] [flags] --to DIR        a finished run as the original project's three files
+       python -m pipeline import --from ZIP [--annotations vqa-v1]
+                                                                these files as the dataset seed-v1"""
 
 
 def main(arguments: list[str]) -> int:
@@ -34,6 +36,7 @@ def main(arguments: list[str]) -> int:
         "score": score,
         "features": features,
         "export": export,
+        "import": exchange.import_files,
     }
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"usage: {USAGE}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from tasks import artifacts
 from tasks.download import DownloadQuestions
 from tasks.features import ExtractFeatures
 from tasks.parameters import ExperimentFlags
+from tasks.seed import imported_catalog
 from tasks.stage import Stage
 from tasks.text import BuildVocabulary, EncodeAnswers, EncodeQuestions
 
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
     from data.features import Features
     from data.questions import EncodedQuestions, Vocabulary
     from data.seed_format import Half
+
+IMPORTED = "seed-v1"
+"""The dataset that `import` makes."""
 
 TaskFrom = Callable[[list[str]], luigi.Task]
 
@@ -77,6 +83,57 @@ def export(root: luigi.Task, to: Path) -> list[str]:
     ]
 
 
+def import_files(arguments: list[str]) -> int:
+    """`import --from ZIP`: the original's three files as dataset seed-v1."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline import", allow_abbrev=False)
+    parser.add_argument(
+        "--from", dest="source", type=Path, required=True, help="data_train_val.zip, or a folder"
+    )
+    parser.add_argument("--annotations", default="vqa-v1", help="dataset whose annotations judge it (vqa-v1)")
+    flags = parser.parse_args(arguments)
+    for line in import_(flags.source.resolve(), flags.annotations):
+        print(line)
+    return 0
+
+
+def import_(source: Path, annotations: str) -> list[str]:
+    """Check the names and questions in `source` and register it as dataset seed-v1; return lines that say what.
+
+    The file is used where it lies, and its features are checked when ImportFeatures reads them. An earlier import is
+    replaced. DataError for files that `data.seed_reader` refuses.
+    """
+    from data.seed_format import ARRAYS, IMAGES, NAMES
+    from data.seed_reader import member, opened, read_half, read_names
+
+    if not source.exists():
+        raise DataError(
+            f"{source}: no such file or folder; expected a zip with {', '.join(sources.SEED_FILES)}."
+        )
+    if sources.dataset(annotations).ready_made:
+        raise DataError(f"--annotations {annotations}: expected a dataset of the catalog, such as vqa-v1.")
+    if source.is_file():
+        member(source, IMAGES)
+    with tempfile.TemporaryDirectory() as room:
+        with opened(source, NAMES, Path(room)) as path:
+            names = read_names(path)
+        with opened(source, ARRAYS, Path(room)) as path:
+            train, test = (read_half(path, half, names) for half in ("train", "test"))
+    catalog = imported_catalog()
+    catalog.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(catalog.parent, (catalog.name,), replace=True) as paths:
+        paths[catalog.name].write_text(
+            "# Written by `python -m pipeline import`; remove this file to forget the dataset.\n"
+            f"[ready_made.{IMPORTED}]\npath = {json.dumps(str(source), ensure_ascii=False)}\n"
+            f"annotated_by = {json.dumps(annotations)}\nanswers = {len(names.answers)}\n",
+            encoding="utf-8",
+        )
+    return [
+        f"dataset {IMPORTED}: {len(train.tokens):,} questions of train, {len(test.tokens):,} of val, "
+        f"{len(names.words):,} words, {len(names.answers):,} answers; judged by the annotations of {annotations}",
+        f"next: luigi --module pipeline EvaluateModel --dataset {IMPORTED}",
+    ]
+
+
 # ---------------------------------------------------------------------------------------- the run's artifacts
 
 
@@ -103,12 +160,17 @@ class _Run:
         return [self.dataset.split(self.test).image_set]
 
 
-def _finished(root: Any) -> _Run:
-    if not isinstance(root, ExperimentFlags):
+def _finished(task: luigi.Task) -> _Run:
+    if not isinstance(task, ExperimentFlags):
         raise DataError(
-            f"{root.task_family} does not say which split is judged; name RunAll, EvaluateModel or PredictAnswers."
+            f"{task.task_family} does not say which split is judged; name RunAll, EvaluateModel or PredictAnswers."
         )
+    root: Any = task  # its flags are descriptors to a type checker
     dataset = sources.dataset(root.dataset)
+    if dataset.ready_made:
+        raise DataError(
+            f"{dataset.name} was imported: {dataset.ready_made.path} is what an export would write."
+        )
     train, test = dataset.parts(root.train_split), root.eval_split
     sets = {dataset.split(part).image_set for part in (*train, test)}
     run = _Run(
@@ -173,14 +235,15 @@ class _Pictures:
         columns = 1
         for size in first.features.shape[1:]:
             columns *= size
-        return len(self.names), columns, self._blocks()
+        return len(self.names), columns, self._blocks(columns)
 
-    def _blocks(self) -> Iterator[Any]:
-        from data.seed_format import BLOCK
+    def _blocks(self, columns: int) -> Iterator[Any]:
+        from data.seed_format import block_rows
 
+        step = block_rows(columns)
         for _, store in self.parts.values():
-            for start in range(0, len(store.features), BLOCK):
-                yield store.features[start : start + BLOCK]
+            for start in range(0, len(store.features), step):
+                yield store.features[start : start + step]
 
 
 def _train_half(run: _Run, part: str, asked: EncodedQuestions, pictures: _Pictures) -> Half:
@@ -252,10 +315,10 @@ def _choices(run: _Run, asked: EncodedQuestions, vocabulary: Vocabulary) -> NDAr
 
 
 @contextmanager
-def _beside(folder: Path, names: tuple[str, ...]) -> Iterator[dict[str, Path]]:
+def _beside(folder: Path, names: tuple[str, ...], replace: bool = False) -> Iterator[dict[str, Path]]:
     """Paths to write to beside the final ones; flushed and renamed when all are written, else removed."""
     folder.mkdir(parents=True, exist_ok=True)
-    if there := [name for name in names if (folder / name).exists()]:
+    if not replace and (there := [name for name in names if (folder / name).exists()]):
         raise DataError(f"{folder} already holds {', '.join(there)}; remove them or name another folder.")
     parts = {name: folder / f".{name}.{os.getpid()}.part" for name in names}
     try:

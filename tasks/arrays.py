@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from data import sources
 from tasks.features import ExtractFeatures
+from tasks.seed import maker
 from tasks.stage import Stage
 from tasks.text import EncodeQuestions
 
@@ -19,9 +20,10 @@ def question_inputs(stage: Any, split: str) -> dict[str, Stage]:
     dataset = sources.dataset(stage.dataset)
     needs: dict[str, Stage] = {}
     for part in dataset.parts(split):
-        needs[f"questions-{part}"] = stage.clone(EncodeQuestions, split=part)
+        needs[f"questions-{part}"] = maker(stage, EncodeQuestions, split=part)
         if sees_pictures(stage.model):
-            needs[f"features-{part}"] = stage.clone(ExtractFeatures, image_set=dataset.split(part).image_set)
+            image_set = dataset.split(part).image_set
+            needs[f"features-{part}"] = maker(stage, ExtractFeatures, split=part, image_set=image_set)
     return needs
 
 

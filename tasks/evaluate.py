@@ -10,9 +10,10 @@ from data import sources
 from tasks import artifacts, settings
 from tasks.arrays import Questions, question_inputs
 from tasks.arrays import read_questions as read_encoded_questions
-from tasks.download import DownloadAnnotations, DownloadQuestions
+from tasks.download import DownloadQuestions
 from tasks.errors import refuse
 from tasks.parameters import ExperimentFlags
+from tasks.seed import annotations_of, maker
 from tasks.stage import Stage
 from tasks.text import BuildVocabulary, EncodeAnswers, read_annotations, read_questions, read_vocabulary
 from tasks.train import TrainModel, bound_to
@@ -42,6 +43,13 @@ class Judging(ExperimentFlags, Stage):
             refuse(f"--eval-split {split} is part of --train-split {values['train_split']}")
 
 
+def asked_inputs(stage: Judging) -> dict[str, Stage]:
+    """The file of the judged questions; a ready-made dataset has none and is judged by question id alone."""
+    if sources.dataset(stage.dataset).ready_made:
+        return {}
+    return {f"asked-{stage.eval_split}": stage.clone(DownloadQuestions, split=stage.eval_split)}
+
+
 class PredictAnswers(Judging):
     """Answers every question of a split with the trained model, in the official results format."""
 
@@ -50,12 +58,12 @@ class PredictAnswers(Judging):
     def inputs(self) -> dict[str, Stage]:
         needs = {
             "model": self.clone(TrainModel),
-            "vocabulary": self.clone(BuildVocabulary),
+            "vocabulary": maker(self, BuildVocabulary),
             **question_inputs(self, self.eval_split),
-            f"asked-{self.eval_split}": self.clone(DownloadQuestions, split=self.eval_split),
+            **asked_inputs(self),
         }
         if sources.dataset(self.dataset).split(self.eval_split).annotations is not None:
-            needs["answers"] = self.clone(EncodeAnswers, split=self.eval_split)
+            needs["answers"] = maker(self, EncodeAnswers, split=self.eval_split)
         return needs
 
     def build(self, folder: Path) -> dict[str, Any]:
@@ -106,6 +114,10 @@ class PredictAnswers(Judging):
         from data.results import write_results
 
         dataset, known = sources.dataset(self.dataset), set(questions.question_ids.tolist())
+        if dataset.ready_made:
+            ids = questions.question_ids.tolist()
+            write_results(folder / "results.json", ids, answers, ids)
+            return
         for subset in dataset.split(self.eval_split).members:
             asked = read_questions(self, self.dataset, self.eval_split, self.task, subset)
             wanted = [one.question_id for one in asked if one.question_id in known]
@@ -173,9 +185,9 @@ class EvaluateModel(Judging):
         splits = (*trained_on, self.eval_split)
         return {
             "predictions": self.clone(PredictAnswers),
-            "answers": self.clone(EncodeAnswers, split=self.eval_split),
-            f"asked-{self.eval_split}": self.clone(DownloadQuestions, split=self.eval_split),
-            **{f"annotations-{split}": self.clone(DownloadAnnotations, split=split) for split in splits},
+            "answers": maker(self, EncodeAnswers, split=self.eval_split),
+            **asked_inputs(self),
+            **{f"annotations-{split}": annotations_of(self, split) for split in splits},
         }
 
     def build(self, folder: Path) -> dict[str, Any]:

@@ -193,3 +193,19 @@ class ExperimentFlags(TrainingFlags):
 
     eval_split = EVAL_SPLIT
     task = TASK
+
+
+def settled(values: dict[str, Any]) -> dict[str, str]:
+    """Flags that a ready-made dataset leaves no choice in, whatever [experiment] says."""
+    ready_made = sources.dataset(values["dataset"]).ready_made if values.get("dataset") else None
+    return ready_made.settles if ready_made else {}
+
+
+def check_settled(values: dict[str, Any], flags: dict[str, Any]) -> None:
+    """A flag that would do nothing is refused: it would only move paths."""
+    for name, text in settled(values).items():
+        if name in values and values[name] != flags[name].parse(text):
+            flag = f"--{name.replace('_', '-')}"
+            refuse(
+                f"{flag} {values[name]}: {values['dataset']} is ready-made and has {flag} {text}; leave it out"
+            )

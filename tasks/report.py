@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from data import sources
 from tasks.download import DownloadAnnotations, DownloadImages, DownloadQuestions
+from tasks.errors import refuse
 from tasks.evaluate import EvaluateModel, Judging, PredictAnswers, log_accuracy, read_predictions
 from tasks.stage import Stage, walk
 from tasks.text import BuildVocabulary, read_annotations, read_questions, read_vocabulary
@@ -26,6 +27,12 @@ class Report(Judging):
     """Draws report.html: headline numbers, curves, accuracy by type, and a gallery of pictures with answers."""
 
     extras = ("report.html",)
+
+    @classmethod
+    def check_flags(cls, values: dict[str, Any]) -> None:
+        super().check_flags(values)
+        if sources.dataset(values["dataset"]).ready_made:
+            refuse(f"{values['dataset']} has no pictures and no texts to show; EvaluateModel gives its accuracy")
 
     def inputs(self) -> dict[str, Stage]:
         split = self.eval_split

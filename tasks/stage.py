@@ -50,11 +50,14 @@ class Flagged(luigi.Task):
         for name in order:
             if values[name] is None and isinstance(flags[name], parameters.Flag):
                 values[name] = cls._default(flags[name], name, values, experiment)
+        parameters.check_settled(values, flags)
         cls.check_flags(values)
         return [(name, values[name]) for name, _ in params]
 
     @staticmethod
     def _default(flag: parameters.Flag, name: str, values: dict[str, Any], stated: dict[str, str]) -> Any:
+        if name in (settled := parameters.settled(values)):
+            return flag.parse(settled[name])
         if name in stated:
             return flag.parse(stated[name])
         if name != "dataset":

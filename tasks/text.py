@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from data import sources
 from tasks import parameters
 from tasks.download import DownloadAnnotations, DownloadGlove, DownloadQuestions
+from tasks.seed import maker
 from tasks.stage import Stage
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class BuildEmbeddings(Stage):
     glove = parameters.GLOVE
 
     def inputs(self) -> dict[str, Stage]:
-        return {"vocabulary": self.clone(BuildVocabulary), "glove": self.clone(DownloadGlove)}
+        return {"vocabulary": maker(self, BuildVocabulary), "glove": self.clone(DownloadGlove)}
 
     def build(self, folder: Path) -> dict[str, Any]:
         from data.glove import embedding_matrix, write_embeddings

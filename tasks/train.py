@@ -11,6 +11,7 @@ from data import sources
 from tasks import settings
 from tasks.arrays import question_inputs, read_questions
 from tasks.parameters import TrainingFlags
+from tasks.seed import maker
 from tasks.stage import Stage
 from tasks.text import BuildEmbeddings, BuildVocabulary, EncodeAnswers
 
@@ -28,9 +29,9 @@ class TrainModel(TrainingFlags, Stage):
         return sources.dataset(self.dataset).parts(self.train_split)
 
     def inputs(self) -> dict[str, Stage]:
-        answers = {f"answers-{part}": self.clone(EncodeAnswers, split=part) for part in self.parts()}
+        answers = {f"answers-{part}": maker(self, EncodeAnswers, split=part) for part in self.parts()}
         return {
-            "vocabulary": self.clone(BuildVocabulary),
+            "vocabulary": maker(self, BuildVocabulary),
             "embeddings": self.clone(BuildEmbeddings),
             **question_inputs(self, self.train_split),
             **answers,

@@ -48,6 +48,11 @@ def test_vectors_are_those_of_the_plain_way(glove):
     assert np.array_equal(matrix, plain)
 
 
+def test_numbers_as_c_and_python_write_them(glove):
+    matrix, _ = read_vectors(glove("a 1 2 3 4 5", "b .5 -1. +2 1E-3 -0"), MEMBER, ["b"], 5)
+    assert matrix.tolist() == [[0.5, -1, 2, np.float32(1e-3), 0]]
+
+
 def test_words_with_spaces_split_from_the_right(glove):
     path = glove(". . . 1 2", "at name@domain.com 3 4", "at 5 6", ". 7 8", "a\u00a0b 9 9")
     matrix, found = read_vectors(path, MEMBER, [".", "at", ". . .", "a\u00a0b"], 2)

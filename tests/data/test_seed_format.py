@@ -71,7 +71,7 @@ def test_questions_come_back_as_they_were(lengths: list[int]) -> None:
 
 
 def test_rows_come_back_by_ascending_coco_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seed_reader, "BLOCK", 3)
+    monkeypatch.setattr(seed_format, "BLOCK_BYTES", 3 * 6 * 4)
     write(tmp_path)
     names = seed_reader.read_names(tmp_path / NAMES)
     found = seed_reader.pictures(tmp_path / IMAGES, "test", names)
@@ -234,3 +234,39 @@ def test_what_is_no_such_file_at_all_is_refused(tmp_path: Path) -> None:
     (tmp_path / NAMES).write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match="not the original's names"):
         seed_reader.read_names(tmp_path / NAMES)
+
+
+def test_a_fault_inside_a_zip_is_told_by_the_zips_name(tmp_path: Path) -> None:
+    write(tmp_path)
+    replaced(tmp_path / ARRAYS, "answers", lambda values: None)
+    archive = tmp_path / "data_train_val.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(tmp_path / ARRAYS, ARRAYS)
+    names = seed_reader.read_names(tmp_path / NAMES)
+    with (
+        pytest.raises(DataError, match=r"data_train_val.zip: data_prepro.h5: no dataset answers"),
+        seed_reader.opened(archive, ARRAYS, tmp_path) as path,
+    ):
+        seed_reader.read_half(path, "train", names)
+
+
+@pytest.mark.parametrize("name", [ARRAYS, IMAGES, NAMES])
+def test_flipped_bytes_are_read_or_refused_never_anything_else(tmp_path: Path, name: str) -> None:
+    write(tmp_path)
+    names = seed_reader.read_names(tmp_path / NAMES)
+    content = (tmp_path / name).read_bytes()
+    random = np.random.default_rng(0)
+    refused = 0
+    for turn in range(300):
+        harmed = np.frombuffer(content, np.uint8).copy()
+        harmed[random.integers(0, len(harmed), 3)] = random.integers(0, 256, 3)
+        (tmp_path / name).write_bytes(harmed[: random.integers(1, len(harmed))] if turn % 10 == 0 else harmed)
+        try:
+            for which in ("train", "test"):
+                seed_reader.read_half(tmp_path / ARRAYS, which, seed_reader.read_names(tmp_path / NAMES))
+                seed_reader.pictures(tmp_path / IMAGES, which, names)
+                list(seed_reader.feature_blocks(tmp_path / IMAGES, which, names))
+        except DataError as error:
+            refused += 1
+            assert str(tmp_path) in str(error)
+    assert refused > 30

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+import zipfile
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from commands import TinyShell
 
 FILES = ("data_img.h5", "data_prepro.h5", "data_prepro.json")
 
@@ -111,3 +114,130 @@ def test_an_export_overwrites_nothing_and_needs_a_finished_run(exported, tiny, t
     features.write_bytes(content)
     assert "damaged" in tiny("pipeline", "export", "--to", tmp_path / "new", code=1)
     assert not (tmp_path / "new").exists() or not list((tmp_path / "new").iterdir())
+
+
+@pytest.fixture(scope="session")
+def imported(exported, tmp_path_factory):
+    """(shell, output): the tiny run's export, zipped, imported and evaluated beside that run."""
+    shell = TinyShell(tmp_path_factory.mktemp("imported"))
+    shutil.copytree(exported[0].artifacts, shell.artifacts, symlinks=True)
+    with zipfile.ZipFile(shell.folder / "data_train_val.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        for name in FILES:
+            file.write(exported[1] / name, f"data/{name}")
+    listed = shell("pipeline", "import", "--from", "data_train_val.zip", "--annotations", "sample")
+    assert "dataset seed-v1" in listed and "next: luigi" in listed
+    return shell, shell("luigi", "EvaluateModel", "--dataset", "seed-v1")
+
+
+def test_an_import_of_our_export_is_trained_and_judged_as_our_own(imported):
+    shell, output = imported
+    built = shell.built(output)
+    assert sorted(built) == sorted(
+        [
+            *("ImportFiles", "ImportVocabulary", "BuildEmbeddings"),
+            *("TrainModel", "PredictAnswers", "EvaluateModel"),
+            *("ImportFeatures", "ImportQuestions", "ImportAnswers") * 2,
+        ]
+    )
+    ours = json.loads((shell.artifact("evaluate-model", "sample") / "accuracy.json").read_text())
+    theirs = json.loads((shell.artifact("evaluate-model", "seed-v1") / "accuracy.json").read_text())
+    # The same questions, features (rows of length 1 on both sides), initial weights and order of training.
+    assert theirs == ours
+
+
+def test_what_was_imported_equals_what_was_exported(imported):
+    shell, _ = imported
+    for stage, usual, file in (
+        ("import-questions", "encode-questions", "questions.h5"),
+        ("import-answers", "encode-answers", "answers.h5"),
+        ("import-features", "extract-features", "features.h5"),
+    ):
+        with (
+            h5py.File(shell.artifact(stage, "val") / file) as new,
+            h5py.File(shell.artifact(usual, "val") / file) as old,
+        ):
+            for name in old:
+                assert np.array_equal(new[name][...], old[name][...]), (stage, name)
+    new, old = (
+        json.loads((shell.artifact(stage) / "vocabulary.json").read_text())
+        for stage in ("import-vocabulary", "build-vocabulary")
+    )
+    assert new["words"] == old["words"] and new["answers"] == old["answers"]
+    assert new["questions"] == old["kept_questions"]
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("TrainModel", "--target", "soft"), "--target soft: seed-v1 is ready-made"),
+        (("EvaluateModel", "--answers", 5), "--answers 5: seed-v1 is ready-made"),
+        (("RunAll",), "seed-v1 has no pictures"),
+        (("EncodeQuestions",), "seed-v1 is ready-made"),
+        (("BuildVocabulary",), "seed-v1 is ready-made"),
+        (("PredictAnswers", "--eval-split", "test"), "--eval-split test: seed-v1"),
+    ],
+)
+def test_what_the_files_can_not_give_is_refused_in_one_line(imported, words, said):
+    output = imported[0]("luigi", *words, "--dataset", "seed-v1", code=1)
+    assert said in output and "Traceback" not in output
+
+
+def test_an_import_counts_by_its_content_wherever_it_lies(imported, tmp_path):
+    shell, _ = imported
+    assert "nothing to do" in shell("pipeline", "plan", "EvaluateModel", "--dataset", "seed-v1")
+    catalog = shell.artifacts / "imported.toml"
+    before = catalog.read_text()
+    shutil.copyfile(shell.folder / "data_train_val.zip", tmp_path / "copy.zip")
+    shell("pipeline", "import", "--from", tmp_path / "copy.zip", "--annotations", "sample")
+    assert "nothing to do" in shell("pipeline", "plan", "EvaluateModel", "--dataset", "seed-v1")
+    with zipfile.ZipFile(tmp_path / "copy.zip", "a") as file:
+        file.writestr("more.txt", "another zip")
+    assert "changed: files" in shell("pipeline", "plan", "EvaluateModel", "--dataset", "seed-v1")
+    (tmp_path / "copy.zip").unlink()
+    assert "copy.zip is gone" in shell("luigi", "TrainModel", "--dataset", "seed-v1", code=1)
+    assert shell.built(shell("luigi", "EvaluateModel")) == []  # the others go on
+    catalog.write_text(before)
+
+
+def test_questions_of_other_annotations_and_files_that_lie_are_refused(exported, tiny, tmp_path):
+    shutil.copytree(exported[1], tmp_path / "files")
+    with h5py.File(tmp_path / "files" / "data_prepro.h5", "r+") as file:
+        file["question_id_test"][0] = 4_000_000_000
+    tiny("pipeline", "import", "--from", tmp_path / "files", "--annotations", "sample")
+    output = tiny("luigi", "ImportAnswers", "--dataset", "seed-v1", "--split", "val", code=None)
+    assert "have no annotation in" in output and "question_id 4000000000" in output
+    with h5py.File(tmp_path / "files" / "data_prepro.h5", "r+") as file:
+        file["img_pos_test"][0] = 0
+    output = tiny("pipeline", "import", "--from", tmp_path / "files", code=1)
+    assert "img_pos_test" in output and "Traceback" not in output
+    assert "no such file" in tiny("pipeline", "import", "--from", tmp_path / "none.zip", code=1)
+
+
+TEST_SPLIT = """
+[datasets.sample.splits.test]
+image_set = "sample-val"
+[datasets.sample.splits.test.questions]
+made_by = "tiny"
+file = "Questions_Val_sample.zip"
+[datasets.sample.splits.test.questions.members.test]
+open-ended = "OpenEnded_sample_val_questions.json"
+"""
+
+
+def test_both_training_splits_are_one_half_and_no_choices_are_zeros(tiny, tmp_path):
+    tiny.catalog.write_text(tiny.catalog.read_text() + TEST_SPLIT)
+    flags = ("--train-split", "trainval", "--eval-split", "test")
+    tiny("luigi", "RunAll", *flags)
+    tiny("pipeline", "export", "RunAll", *flags, "--to", tmp_path / "seed")
+    train, test = (as_the_seed_reads(tmp_path / "seed", half) for half in ("train", "test"))
+    assert not test["choices"].any() and len(test["ids"]) > 0
+    vocabulary = next(
+        path for path in (tiny.artifacts / "build-vocabulary").iterdir() if "trainval" in path.name
+    )
+    assert len(train["ids"]) == json.loads((vocabulary / "vocabulary.json").read_text())["kept_questions"]
+    sets = {name.split("/")[0]: 0 for name in train["picture_names"]}
+    assert len(sets) == 2 and set(test["picture_names"]) < set(train["picture_names"])
+    # The same pictures in both halves, at other rows.
+    place = dict(zip(train["picture_names"], train["pictures"], strict=True))
+    for name, row in zip(test["picture_names"], test["pictures"], strict=True):
+        assert np.array_equal(place[name], row)
