@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain, count, repeat
 from pathlib import Path
 
 import h5py
@@ -53,7 +53,8 @@ def encode_answers(annotations: Sequence[Annotation], vocabulary: Vocabulary) ->
     ids = vocabulary.answer_ids
     tens: defaultdict[tuple[str, ...], int] = defaultdict(count().__next__)  # distinct, as they come
     rows = np.fromiter((tens[one.answers] for one in annotations), np.int64, len(annotations))
-    humans, soft_classes, soft_scores = _encode(list(tens), vocabulary.answers)
+    humans = _humans(list(tens), ids)
+    soft_classes, soft_scores = _soft_targets(list(tens), vocabulary.answers)
     consensus = [ids.get(one.multiple_choice_answer, OUTSIDE) for one in annotations]
     return EncodedAnswers(
         np.array(consensus, np.int32),
@@ -65,60 +66,57 @@ def encode_answers(annotations: Sequence[Annotation], vocabulary: Vocabulary) ->
     )
 
 
-def _encode(
-    humans: Sequence[tuple[str, ...]], answers: Sequence[str]
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
-    """The humans' classes (Q, H), and the soft classes and scores (Q, K)."""
-    raw, texts = _numbered(humans)
-    ids = {answer: number for number, answer in enumerate(answers)}
-    class_of = np.array([*(ids.get(text, OUTSIDE) for text in texts), NO_HUMAN], np.int32)
-    plain: defaultdict[str, int] = defaultdict(count().__next__)
-    cleaned = np.fromiter((plain[clean(text)] for text in texts), np.int32, len(texts))
-    unanimous = ((cleaned[raw] == cleaned[raw[:, :1]]) | (raw < 0)).all(axis=1)
-    return class_of[raw], *_soft_targets(humans, unanimous, answers)
-
-
-def _numbered(humans: Sequence[Sequence[str]]) -> tuple[NDArray[np.int32], list[str]]:
-    """(Q, H) numbers of the distinct answers, -1 (the last) for no such human, and these answers."""
+def _humans(humans: Sequence[Sequence[str]], ids: Mapping[str, int]) -> NDArray[np.int32]:
+    """(Q, H) classes of what the humans wrote: H is the most humans of any question."""
     counts = np.fromiter(map(len, humans), np.int64, len(humans))
     present = np.arange(counts.max(initial=1)) < counts[:, None]
-    numbers: defaultdict[str, int] = defaultdict(count().__next__)
-    raw = np.full(present.shape, -1, np.int32)
-    every = map(numbers.__getitem__, chain.from_iterable(humans))
-    raw[present] = np.fromiter(every, np.int32, int(counts.sum()))
-    return raw, list(numbers)
+    classes = np.full(present.shape, NO_HUMAN, np.int32)
+    every = map(ids.get, chain.from_iterable(humans), repeat(OUTSIDE))
+    classes[present] = np.fromiter(every, np.int32, int(counts.sum()))
+    return classes
 
 
 def _soft_targets(
-    humans: Sequence[Sequence[str]], unanimous: NDArray[np.bool_], answers: Sequence[str]
+    humans: Sequence[Sequence[str]], answers: Sequence[str]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """(Q, K) classes and their official scores, by first appearance of the answer, then by class."""
     texts, codes, scores = answer_scores_table(humans, absent=NO_HUMAN)
     cleaned, normalised = (_classes_of(texts, answers, form) for form in (clean, normalise))
     ranks = max(cleaned.shape[1], normalised.shape[1])  # classes that one text stands for: mostly one
     cleaned, normalised = (_wider(table, ranks, NO_HUMAN) for table in (cleaned, normalised))
-    classes = np.where(unanimous[:, None, None], cleaned[codes], normalised[codes])
+    classes = np.where(_unanimous(humans, codes)[:, None, None], cleaned[codes], normalised[codes])
     classes, scores = classes.reshape(len(codes), -1), np.repeat(scores, ranks, axis=1)
     earns = classes != NO_HUMAN
-    order = np.argsort(~earns, axis=1, kind="stable")[:, : max(1, int(earns.sum(axis=1).max(initial=0)))]
-    earned = np.where(earns, scores, 0).astype(np.float32)
-    return np.take_along_axis(classes, order, axis=1), np.take_along_axis(earned, order, axis=1)
+    places = np.cumsum(earns, axis=1)  # one column for each class that earns something, without gaps
+    row, place = np.nonzero(earns)[0], places[earns] - 1
+    shape = len(codes), max(1, int(places.max(initial=0)))
+    soft_classes, soft_scores = np.full(shape, NO_HUMAN, np.int32), np.zeros(shape, np.float32)
+    soft_classes[row, place], soft_scores[row, place] = classes[earns], scores[earns]
+    return soft_classes, soft_scores
+
+
+def _unanimous(humans: Sequence[Sequence[str]], codes: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """(Q,): where the official rule compares the answers as they are, because all are the same."""
+    unanimous = np.zeros(len(humans), bool)
+    for row in np.flatnonzero((codes != NO_HUMAN).sum(axis=1) == 1):  # 'two' and '2' have one text as well
+        unanimous[row] = len(set(map(clean, set(humans[row])))) == 1
+    return unanimous
 
 
 def _classes_of(
     texts: Sequence[str], answers: Sequence[str], form: Callable[[str], str]
 ) -> NDArray[np.int32]:
-    """(T + 2, R) int32: the classes whose `form` a text is, NO_HUMAN behind. The last rows are nobody's:
+    """(T + 2, R) int32: the classes whose `form` a text is, NO_HUMAN behind.
 
-    the code NO_HUMAN points at one of them.
+    The last two rows are nobody's: the code NO_HUMAN, -2, points at one of them.
     """
     by_text: defaultdict[str, list[int]] = defaultdict(list)
     for number, answer in enumerate(answers):
         by_text[form(answer)].append(number)
-    rows = {text: row for row, text in enumerate(texts)}
     table = np.full((len(texts) + 2, max(map(len, by_text.values()), default=1)), NO_HUMAN, np.int32)
-    for text in by_text.keys() & rows.keys():
-        table[rows[text], : len(by_text[text])] = by_text[text]
+    for row, text in enumerate(texts):
+        if text in by_text:
+            table[row, : len(by_text[text])] = by_text[text]
     return table
 
 

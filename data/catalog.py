@@ -187,7 +187,8 @@ def _add_own(name: str, table: _Table, whole: Catalog) -> None:
         members = {split: {"open-ended": ""}}  # no zip: the file itself
         image_set = image_sets.get(split) or image_sets[""]
         splits[split] = Split(split, image_set, questions, members, None, annotations, None)
-    unions, defaults = {"trainval": ("train", "val")}, table.each("defaults", str)
+    unions: dict[str, tuple[str, ...]] = {"trainval": ("train", "val")}
+    defaults = table.each("defaults", str)
     whole.datasets[name] = Dataset(name, splits, unions, None, defaults, (), {}, own=own)
 
 
@@ -197,9 +198,13 @@ def _own_tables(table: _Table, per_split: bool) -> Own:
     annotations = _own_paths(table, "annotations") if official else {}
     if per_split and "" in questions:
         raise table.wrong("pictures of each split need questions of each: { train = ..., val = ... }")
-    if not official and (wrong := [p for p in questions.values() if p.suffix.lower() not in (".csv", ".jsonl")]):
-        raise table.wrong(f"questions: {wrong[0].name}: expected .csv, .jsonl, or .json in the official format")
-    if official != ("annotations" in table.values) or official and annotations.keys() != questions.keys():
+    if not official and (
+        wrong := [p for p in questions.values() if p.suffix.lower() not in (".csv", ".jsonl")]
+    ):
+        raise table.wrong(
+            f"questions: {wrong[0].name}: expected .csv, .jsonl, or .json in the official format"
+        )
+    if official != ("annotations" in table.values) or (official and annotations.keys() != questions.keys()):
         raise table.wrong("annotations: official questions (.json) need one file each, other tables none")
     if "" not in questions and (idle := {"val", "seed"} & table.values.keys()):
         raise table.wrong(f"{min(idle)} does nothing where questions has a file for each split; leave it out")
@@ -212,7 +217,11 @@ def _own_tables(table: _Table, per_split: bool) -> Own:
 def _own_paths(table: _Table, key: str) -> dict[str, Path]:
     """One path under "", or those of train and val. A relative one starts at the file that states it."""
     value = table.values.get(key)
-    stated = {"": value} if isinstance(value, str) else {k: table.table(key, "train val").get(k, str) for k in value or ()}
+    if isinstance(value, str):
+        stated = {"": value}
+    else:
+        inner = table.table(key, "train val")
+        stated = {split: inner.get(split, str) for split in inner.values}
     if stated.keys() not in ({""}, {"train", "val"}) or not all(stated.values()):
         raise table.wrong(f'{key} = {value!r}: expected a path, or {{ train = "...", val = "..." }}')
     return {split: table.path.parent / Path(path).expanduser() for split, path in stated.items()}

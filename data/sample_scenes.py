@@ -1,9 +1,10 @@
 """The scenes of the embedded sample: coloured shapes, drawn so plainly that an untrained network can tell them apart.
 
-Untrained fc7 sees size, colour and place better than form. So shapes are large and saturated, and a scene holds either
-some copies of one thing or a pair of two. The background is close to ImageNet's mean colour, which the network's
-transform turns into zeros: an untrained VGG has no biases and answers zeros with zeros, so that its features speak of
-the shapes alone. On pale backgrounds all pictures' features are nearly the same vector and training takes far longer.
+Untrained fc7 sees size, colour and place better than form. So shapes are large and saturated, and a scene holds
+either some copies of one thing or a pair of two. The background is close to ImageNet's mean colour, which the
+network's transform turns into zeros: an untrained VGG, whose biases are all 0, answers zeros with zeros, so that
+its features speak of the shapes alone. On pale backgrounds the features of all pictures are nearly the same
+vector, and training takes far longer.
 """
 
 from __future__ import annotations

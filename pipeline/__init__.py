@@ -9,6 +9,7 @@ from tasks import logs, settings
 
 settings.add_project_config()
 settings.choose_scheduler(sys.argv[1:])
+settings.add_datasets()
 logs.install()
 
 from pipeline.graph import RunAll  # noqa: E402
@@ -22,6 +23,7 @@ from tasks.download import (  # noqa: E402
 )
 from tasks.evaluate import EvaluateModel, PredictAnswers  # noqa: E402
 from tasks.features import ExtractFeatures  # noqa: E402
+from tasks.own import ConvertOwnData  # noqa: E402
 from tasks.report import Report  # noqa: E402
 from tasks.seed import add_imported  # noqa: E402
 from tasks.text import BuildEmbeddings, BuildVocabulary, EncodeAnswers, EncodeQuestions  # noqa: E402
@@ -32,6 +34,7 @@ add_imported()
 __all__ = [
     "BuildEmbeddings",
     "BuildVocabulary",
+    "ConvertOwnData",
     "DownloadAnnotations",
     "DownloadGlove",
     "DownloadImages",

@@ -48,6 +48,10 @@ class Download(Stage):
 
     def inputs(self) -> dict[str, Stage]:
         made_by = self.source().made_by
+        if made_by and made_by.startswith("own:"):
+            from tasks.own import ConvertOwnData  # it needs DownloadImages
+
+            return {"own": ConvertOwnData(dataset=made_by.removeprefix("own:"))}
         return {"sample": MakeSample(size=made_by)} if made_by else {}
 
     def identity(self) -> dict[str, Any]:
@@ -65,7 +69,8 @@ class Download(Stage):
     def build(self, folder: Path) -> dict[str, Any]:
         source, have = self.source(), self.have()
         if source.made_by:
-            shutil.copyfile(self.file("sample", source.file), folder / source.file)
+            [maker] = self.upstream
+            shutil.copyfile(self.file(maker, source.file), folder / source.file)
             return {"from": f"made by {source.made_by}"}
         if have is None:
             return self._fetch(source, folder / source.file)

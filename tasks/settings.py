@@ -17,6 +17,8 @@ from typing import Any
 
 from luigi import configuration
 
+from data import sources
+from data.errors import DataError
 from tasks.errors import nearest, refuse
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -48,7 +50,10 @@ class Setting:
 
 SETTINGS: dict[str, dict[str, Setting]] = {
     "paths": {"artifacts": Setting("data/artifacts", str, "a folder")},
-    "sources": {"mirror": Setting("", str, "file:///folder or http(s)://address, or nothing")},
+    "sources": {
+        "mirror": Setting("", str, "file:///folder or http(s)://address, or nothing"),
+        "datasets": Setting("", str, "TOML files with datasets of your own, separated by commas"),
+    },
     "compute": {
         "device": Setting("auto", _one_of("auto", "cpu", "cuda"), "auto, cpu or cuda"),
         "precision": Setting("auto", _one_of("auto", "float32", "bfloat16"), "auto, float32 or bfloat16"),
@@ -132,6 +137,18 @@ def add_project_config() -> None:
     if ours not in parser._config_paths:
         parser._config_paths.insert(0, ours)
         parser.reload()
+
+
+def add_datasets() -> None:
+    """Put the files that `[sources] datasets` names beside the catalog: before flags are read, which ask for names."""
+    stated = [name.strip() for name in get("sources", "datasets").split(",") if name.strip()]
+    for name in stated:
+        sources.add(_stated_in("sources", "datasets").parent / Path(name).expanduser())
+    try:
+        if stated:
+            sources.catalog()
+    except DataError as error:
+        refuse(str(error))
 
 
 def choose_scheduler(arguments: list[str]) -> None:

@@ -162,10 +162,10 @@ def read_annotations(stage: Stage, dataset: str, split: str) -> Any:
     """A base split's annotations from `annotations-<split>`, one for each of its questions, in their order."""
     from data import annotations
 
-    source = sources.dataset(dataset).split(split)
+    source, own_data = sources.dataset(dataset).split(split), sources.dataset(dataset).humans is None
     assert source.annotations is not None
     path = stage.file(f"annotations-{split}", source.annotations.file)
-    found = annotations.read_annotations(path, source.annotations_member)
+    found = annotations.read_annotations(path, source.annotations_member, own_data)
     if f"asked-{split}" in stage.upstream:
         return annotations.in_order(found, read_questions(stage, dataset, split))
     return found

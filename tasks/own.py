@@ -1,0 +1,80 @@
+"""Data of one's own: converted once, so that every later stage reads what it reads for the real data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from data import sources
+from data.local import file_identity
+from tasks import parameters, settings
+from tasks.download import DownloadImages
+from tasks.errors import refuse
+from tasks.stage import Stage
+
+logger = logging.getLogger("luigi-interface")
+
+
+class ConvertOwnData(Stage):
+    """Turns one's own table into the official questions and annotations of train and val."""
+
+    dataset = parameters.DATASET
+
+    @classmethod
+    def check_flags(cls, values: dict[str, Any]) -> None:
+        if sources.dataset(values["dataset"]).own is None:
+            refuse(
+                f"--dataset {values['dataset']} is not stated as [own.{values['dataset']}]; see docs/own-data.md"
+            )
+
+    @property
+    def own(self) -> sources.Own:
+        own = sources.dataset(self.dataset).own
+        assert own is not None  # check_flags
+        return own
+
+    def inputs(self) -> dict[str, Stage]:
+        """The pictures: their names give the ids. One set under "images", or one a split."""
+        splits = sources.dataset(self.dataset).splits
+        names = {f"images-{split}": of.image_set for split, of in splits.items()}
+        if len(set(names.values())) == 1:
+            names = {"images": splits["train"].image_set}
+        return {name: self.clone(DownloadImages, image_set=image_set) for name, image_set in names.items()}
+
+    def identity(self) -> dict[str, Any]:
+        """The tables by their content, wherever they lie; how they are split, where they are."""
+        known = settings.artifacts_folder() / ".identities.json"
+        tables = [
+            [split, path.suffix.lower(), file_identity(path, known)]
+            for paths in (self.own.questions, self.own.annotations)
+            for split, path in paths.items()
+        ]
+        digest = hashlib.sha256(json.dumps(tables).encode()).hexdigest()
+        return {"tables": digest} | (
+            {"val": self.own.val, "seed": self.own.seed} if "" in self.own.questions else {}
+        )
+
+    def build(self, folder: Path) -> dict[str, Any]:
+        from data.images import open_images
+        from data.own import convert
+
+        images = {
+            name.removeprefix("images").removeprefix("-"): open_images(stage.target)  # type: ignore[attr-defined]
+            for name, stage in self.upstream.items()
+        }
+        converted = convert(self.own, images, folder)
+        for column in converted.ignored:
+            self.warn(f"column not read: {column}")
+        for split, counts in converted.counts.items():
+            logger.info(
+                "%s %s: %s questions about %s pictures",
+                self.stage_name(),
+                split,
+                f"{counts['questions']:,}",
+                f"{counts['pictures']:,}",
+            )
+        pictures = sum(map(len, images.values()))
+        return converted.counts | {"pictures": pictures}
