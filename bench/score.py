@@ -81,10 +81,7 @@ def _reference_punctuation(given: str) -> str:
     text = given
     for mark in TABLES["punctuation"]:
         beside_space = mark + " " in given or " " + mark in given
-        if beside_space or COMMA.search(given) is not None:
-            text = text.replace(mark, "")
-        else:
-            text = text.replace(mark, " ")
+        text = text.replace(mark, "" if beside_space or COMMA.search(given) is not None else " ")
     return PERIOD.sub("", text, count=int(re.UNICODE))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import logging
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,8 +72,8 @@ class Report(Judging):
             stages=self._stages(),
             versions=manifest.get("versions", {}),
             commit=manifest.get("commit"),
-            published=[asdict(line) for line in dataset.published],
-            published_seed=dataset.seed or None,
+            published=dataset.published,
+            published_seed=dataset.seed,
         )
         facts = write_report(
             folder / "report.html", page, lambda number: images.read(row_of[number]), progress=self.progress

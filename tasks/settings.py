@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -148,6 +149,8 @@ def add_datasets() -> None:
         if stated:
             sources.catalog()
     except DataError as error:
+        if sys.argv[:1] == ["-m"]:  # python -m pipeline, which is being imported: its own door is not open yet
+            raise SystemExit(f"error: {error}") from None
         refuse(str(error))
 
 
