@@ -123,7 +123,9 @@ class DownloadQuestions(Download):
     @classmethod
     def check_flags(cls, values: dict[str, Any]) -> None:
         if sources.dataset(values["dataset"]).ready_made:
-            refuse(f"{values['dataset']} is ready-made: its questions are numbers already, and it has no pictures")
+            refuse(
+                f"{values['dataset']} is ready-made: its questions are numbers already, and it has no pictures"
+            )
 
     def source(self) -> sources.Source:
         return sources.dataset(self.dataset).split(self.split).questions

@@ -31,7 +31,9 @@ class Report(Judging):
     def check_flags(cls, values: dict[str, Any]) -> None:
         super().check_flags(values)
         if sources.dataset(values["dataset"]).ready_made:
-            refuse(f"{values['dataset']} has no pictures and no texts to show; EvaluateModel gives its accuracy")
+            refuse(
+                f"{values['dataset']} has no pictures and no texts to show; EvaluateModel gives its accuracy"
+            )
 
     def inputs(self) -> dict[str, Stage]:
         split = self.eval_split

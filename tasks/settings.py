@@ -149,7 +149,9 @@ def add_datasets() -> None:
         if stated:
             sources.catalog()
     except DataError as error:
-        if sys.argv[:1] == ["-m"]:  # python -m pipeline, which is being imported: its own door is not open yet
+        if sys.argv[:1] == [
+            "-m"
+        ]:  # python -m pipeline, which is being imported: its own door is not open yet
             raise SystemExit(f"error: {error}") from None
         refuse(str(error))
 

@@ -37,7 +37,11 @@ def official(tmp_path):
         for n in (1, 2)
     ]
     results = [{"question_id": 1, "answer": "Yes."}, {"question_id": 2, "answer": "maybe"}]
-    files = {"questions": {"questions": questions}, "annotations": {"annotations": annotations}, "results": results}
+    files = {
+        "questions": {"questions": questions},
+        "annotations": {"annotations": annotations},
+        "results": results,
+    }
     for name, content in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     return [word for name in files for word in (f"--{name}", str(tmp_path / f"{name}.json"))]
