@@ -138,5 +138,5 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise DataError(
-            f"{path}: line {line} is not UTF-8 (byte {error.start:,}); save it as CSV UTF-8"
+            f"{path}: line {line} is not UTF-8 (byte {error.start:,}); save the file as UTF-8"
         ) from error

@@ -56,10 +56,14 @@ class Download(Stage):
 
     def identity(self) -> dict[str, Any]:
         """The pinned hash; what is pinned by nobody (a folder, one's own file) counts by its content."""
-        have, known = self.have(), settings.artifacts_folder() / ".identities.json"
-        if have is None or (have.is_file() and self.source().path is None):
-            return {"source": self.source().identity}
-        return {"source": (folder_identity if have.is_dir() else file_identity)(have, known)}
+        known = settings.artifacts_folder() / ".identities.json"
+        try:
+            have = self.have()
+            if have is None or (have.is_file() and self.source().path is None):
+                return {"source": self.source().identity}
+            return {"source": (folder_identity if have.is_dir() else file_identity)(have, known)}
+        except DataError as error:  # asked while Luigi builds its graph, where it would print a traceback
+            refuse(str(error))
 
     def costs(self) -> dict[str, int]:
         source = self.source()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data import sources
+from data.errors import DataError
 from data.local import file_identity
 from tasks import parameters, settings
 from tasks.download import DownloadImages
@@ -47,11 +48,14 @@ class ConvertOwnData(Stage):
     def identity(self) -> dict[str, Any]:
         """The tables by their content, wherever they lie; how they are split, where they are."""
         known = settings.artifacts_folder() / ".identities.json"
-        tables = [
-            [split, path.suffix.lower(), file_identity(path, known)]
-            for paths in (self.own.questions, self.own.annotations)
-            for split, path in paths.items()
-        ]
+        try:
+            tables = [
+                [split, path.suffix.lower(), file_identity(path, known)]
+                for paths in (self.own.questions, self.own.annotations)
+                for split, path in paths.items()
+            ]
+        except DataError as error:  # as in tasks.download
+            refuse(str(error))
         digest = hashlib.sha256(json.dumps(tables).encode()).hexdigest()
         return {"tables": digest} | (
             {"val": self.own.val, "seed": self.own.seed} if "" in self.own.questions else {}
@@ -66,6 +70,10 @@ class ConvertOwnData(Stage):
             for name, stage in self.upstream.items()
         }
         converted = convert(self.own, images, folder)
+        if self.identity().items() - self.key["parameters"].items():
+            raise DataError(
+                f"a table of {self.dataset} was changed while it was read; run the same command again"
+            )
         for column in converted.ignored:
             self.warn(f"column not read: {column}")
         for split, counts in converted.counts.items():

@@ -129,6 +129,9 @@ def check(flags: set[str], stages: set[str]) -> None:
                 if option not in valid[section]:
                     hint = nearest(option, list(valid[section]))
                     refuse(f"{file}: unknown setting '{option}' in [{section}]; {hint}")
+    for name, dataset in sources.catalog().datasets.items():
+        for flag in dataset.defaults.keys() - flags:
+            refuse(f"unknown flag '{flag}' in the defaults of dataset {name}; {nearest(flag, list(flags))}")
 
 
 def add_project_config() -> None:
