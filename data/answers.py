@@ -98,7 +98,9 @@ def _soft_targets(
 def _unanimous(humans: Sequence[Sequence[str]], codes: NDArray[np.int32]) -> NDArray[np.bool_]:
     """(Q,): where the official rule compares the answers as they are, because all are the same."""
     unanimous = np.zeros(len(humans), bool)
-    for row in np.flatnonzero((codes != NO_HUMAN).sum(axis=1) == 1).tolist():  # 'two' and '2' have one text as well
+    for row in np.flatnonzero(
+        (codes != NO_HUMAN).sum(axis=1) == 1
+    ).tolist():  # 'two' and '2' have one text as well
         unanimous[row] = len(set(map(clean, set(humans[int(row)])))) == 1
     return unanimous
 

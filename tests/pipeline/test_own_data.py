@@ -70,11 +70,11 @@ def test_what_is_wrong_ends_in_one_line(mine, tmp_path):
     table.write_text(table.read_text(encoding="utf-8").replace("5.png", "fifty.png"))
     output = mine("luigi", "ConvertOwnData", "--dataset", "mine", code=30)
     assert "ConvertOwnData failed" in output and "no picture 'fifty.png'" in output
-    table.unlink()
     words = ("luigi", "RunAll", "--dataset", "mine")
-    assert f"error: {table}: can't be read" in mine(*words, code=1)
     (own / "photos.zip").unlink()
     assert f"{own / 'photos.zip'} does not exist" in mine(*words, code=1)
+    table.unlink()
+    assert f"error: {table}: can't be read" in mine(*words, code=1)
     (own / "mine.toml").write_text(TOML.replace("weights", "weigths"))
     assert "unknown flag 'weigths'" in mine(*words, code=1)
     (own / "mine.toml").write_text(TOML.replace("questions", "question"))
