@@ -43,11 +43,14 @@ class Judging(ExperimentFlags, Stage):
             refuse(f"--eval-split {split} is part of --train-split {values['train_split']}")
 
 
-def asked_inputs(stage: Judging) -> dict[str, Stage]:
-    """The file of the judged questions; a ready-made dataset has none and is judged by question id alone."""
+def asked_inputs(stage: Judging, *others: str) -> dict[str, Stage]:
+    """The files of the judged questions and of other splits'; a ready-made dataset has none and is judged by
+    question id alone."""
     if sources.dataset(stage.dataset).ready_made:
         return {}
-    return {f"asked-{stage.eval_split}": stage.clone(DownloadQuestions, split=stage.eval_split)}
+    return {
+        f"asked-{split}": stage.clone(DownloadQuestions, split=split) for split in (stage.eval_split, *others)
+    }
 
 
 class PredictAnswers(Judging):
@@ -183,10 +186,12 @@ class EvaluateModel(Judging):
     def inputs(self) -> dict[str, Stage]:
         trained_on = sources.dataset(self.dataset).parts(self.train_split)
         splits = (*trained_on, self.eval_split)
+        # Own annotations may lack question types, which the priors learn from: the questions tell them.
+        untyped = trained_on if sources.dataset(self.dataset).humans is None else ()
         return {
             "predictions": self.clone(PredictAnswers),
             "answers": maker(self, EncodeAnswers, split=self.eval_split),
-            **asked_inputs(self),
+            **asked_inputs(self, *untyped),
             **{f"annotations-{split}": annotations_of(self, split) for split in splits},
         }
 
