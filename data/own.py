@@ -154,7 +154,7 @@ def _split(pairs: Pairs, images: Images, own: Own) -> dict[str, Pairs]:
 
 
 def _rank(seed: int, name: str) -> bytes:
-    return hashlib.sha256(f"{seed} {name}".encode()).digest()
+    return hashlib.sha256(f"{seed} {name}".encode(errors="surrogatepass")).digest()
 
 
 def _write(

@@ -23,7 +23,7 @@ from tasks.download import (  # noqa: E402
 )
 from tasks.evaluate import EvaluateModel, PredictAnswers  # noqa: E402
 from tasks.features import ExtractFeatures  # noqa: E402
-from tasks.own import ConvertOwnData  # noqa: E402
+from tasks.own import ConvertOwnData  # noqa: E402, F401  (not in __all__: it has no meaning without own data)
 from tasks.report import Report  # noqa: E402
 from tasks.seed import add_imported  # noqa: E402
 from tasks.text import BuildEmbeddings, BuildVocabulary, EncodeAnswers, EncodeQuestions  # noqa: E402
@@ -34,7 +34,6 @@ add_imported()
 __all__ = [
     "BuildEmbeddings",
     "BuildVocabulary",
-    "ConvertOwnData",
     "DownloadAnnotations",
     "DownloadGlove",
     "DownloadImages",

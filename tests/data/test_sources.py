@@ -100,7 +100,8 @@ def test_tasks_and_members():
 
 def test_the_sample_is_made_and_brings_its_own_defaults():
     sample = sources.dataset("sample")
-    assert sample.defaults == {"glove": "glove.sample.300d", "weights": "random:0"}
+    assert sample.defaults["glove"] == "glove.sample.300d" and sample.defaults["weights"] == "random:0"
+    assert all(isinstance(value, str) for value in sample.defaults.values())
     assert sample.tasks() == ("open-ended", "multiple-choice")
     assert sample.split("train").questions.made_by == "sample"
     assert sources.image_set("sample-val").source.file == "sample-val.zip"

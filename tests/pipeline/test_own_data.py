@@ -54,7 +54,15 @@ def test_a_table_and_a_zip_become_an_accuracy_and_follow_their_content(mine, tmp
     mine.artifact("extract-features")  # one image set for both splits: once
     assert "nothing to do" in mine("pipeline", "plan", "--dataset", "mine")
 
-    table = tmp_path / "own" / "qa.csv"
+    for line in ("val = 0.5", "val = 0.25\nseed = 1"):
+        (tmp_path / "own" / "mine.toml").write_text(TOML.replace("val = 0.25", line))
+        assert "run   convert-own-data" in mine("pipeline", "plan", "--dataset", "mine")
+    (tmp_path / "own" / "mine.toml").write_text(TOML)
+    (tmp_path / "own").rename(tmp_path / "moved")  # where files lie means nothing
+    mine.configure("[sources]\ndatasets = moved/mine.toml\n")
+    assert "nothing to do" in mine("pipeline", "plan", "--dataset", "mine")
+
+    table = tmp_path / "moved" / "qa.csv"
     table.write_text(table.read_text(encoding="utf-8").replace("0.png,What colour", "0.png,Which colour"))
     plan = mine("pipeline", "plan", "--dataset", "mine")
     steps = {
