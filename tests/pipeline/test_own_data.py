@@ -60,7 +60,7 @@ def test_a_table_and_a_zip_become_an_accuracy_and_follow_their_content(mine, tmp
     (tmp_path / "own" / "mine.toml").write_text(TOML)
     (tmp_path / "own").rename(tmp_path / "moved")  # where files lie means nothing
     mine.configure("[sources]\ndatasets = moved/mine.toml\n")
-    assert "nothing to do" in mine("pipeline", "plan", "--dataset", "mine")
+    assert mine.built(mine("luigi", "RunAll", "--dataset", "mine")) == ["DownloadImages"]  # the link
 
     table = tmp_path / "moved" / "qa.csv"
     table.write_text(table.read_text(encoding="utf-8").replace("0.png,What colour", "0.png,Which colour"))
