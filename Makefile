@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint format clean
+.PHONY: help run test test-slow soak lint format docs clean
 
 help:  ## list what one can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,9 @@ test: $(READY)  ## the tests (a few minutes)
 test-slow: $(READY)  ## the tests that take longer
 	@$(BIN)/pytest -m slow
 
+soak: $(READY)  ## kill the sample run again and again, and compare: make soak MINUTES=10 SEED=1
+	@$(BIN)/python bench/soak.py --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(CASE),--case $(CASE))
+
 lint: $(READY)  ## style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -27,6 +30,10 @@ lint: $(READY)  ## style and types
 format: $(READY)  ## put the code into shape
 	@$(BIN)/ruff check --fix-only -q .
 	@$(BIN)/ruff format -q .
+
+docs: $(READY)  ## rewrite docs/reference.md from the code
+	@$(BIN)/python docs/generator/reference.py > docs/.reference.md
+	@mv docs/.reference.md docs/reference.md
 
 clean:  ## remove .venv (results in data/artifacts stay)
 	rm -rf $(VENV)

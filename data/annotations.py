@@ -206,15 +206,13 @@ def _other_images(questions: Sequence[Question], annotations: Sequence[Annotatio
     return any(question.image_id != image for question, image in zip(questions, images, strict=True))
 
 
-def check_images(
-    questions: Sequence[Question], image_ids: Iterable[int], image_set: str = "the image set"
-) -> None:
-    """DataError if questions are about images that `image_ids` lacks."""
+def check_images(asked: Sequence[int], image_ids: Iterable[int], image_set: str = "the image set") -> None:
+    """DataError if questions are about images (`asked`: each question's image id) that `image_ids` lacks."""
     there = set(map(int, image_ids))
-    absent = Counter(question.image_id for question in questions if question.image_id not in there)
+    absent = Counter(number for number in asked if number not in there)
     if absent:
         raise DataError(
-            f"{absent.total():,} of {len(questions):,} questions are about {len(absent):,} images that "
+            f"{absent.total():,} of {len(asked):,} questions are about {len(absent):,} images that "
             f"{image_set} lacks (image_id {_some(absent)}). It has {len(there):,} images; do they belong to "
             "these questions?"
         )

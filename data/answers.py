@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from data import hdf5
 from data.accuracy import answer_scores_table
 from data.annotations import Annotation
 from data.errors import DataError
@@ -128,7 +129,7 @@ def _wider(table: NDArray[np.int32], width: int, value: int) -> NDArray[np.int32
 
 def write_answers(path: Path, encoded: EncodedAnswers) -> None:
     """answers.h5: the arrays, and how many classes there are. Equal content gives equal bytes."""
-    with h5py.File(path, "w") as file:
+    with hdf5.create(path) as file:
         for name in _ARRAYS:
             file.create_dataset(name, data=getattr(encoded, name), track_times=False)
         file.attrs["classes"] = encoded.classes

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from data.accuracy import percentages, question_scores
@@ -54,3 +56,9 @@ def baselines(
         figures[name] = {"overall": percent["overall"], "perAnswerType": percent["perAnswerType"]}
     figures["commonest_answer"]["answer"] = overall
     return figures
+
+
+def trained_baseline(path: Path) -> dict[str, Any]:
+    """What another model's accuracy.json says, in the form of a prior: {overall, perAnswerType}, percentages."""
+    figures = json.loads(path.read_text(encoding="utf-8"))
+    return {"overall": figures["overall"], "perAnswerType": figures["perAnswerType"]}

@@ -1,5 +1,28 @@
 """The one exception of data/: something the user can mend."""
 
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
 
 class DataError(Exception):
     """Expected failure. Its text is the whole message: what was found, what was expected, what to do."""
+
+
+def refusal(error: OSError, place: Path) -> str:
+    """What the operating system refused, where, and what mends it. `place`: where it was, if the error does not say."""
+    full = "make room (gc lists what no longer counts)"
+    locked = "set [paths] artifacts in luigi.cfg to a folder that you may write to"
+    advice = {
+        errno.ENOSPC: full,
+        errno.EDQUOT: full,
+        errno.EFBIG: "the system allows no file as large (ulimit -f)",
+        errno.EROFS: locked,
+        errno.EACCES: locked,
+        errno.EPERM: locked,
+    }
+    mend = advice.get(error.errno or 0)
+    return f"{error.filename or place}: {error.strerror or error}" + (
+        f"; {mend}, then run again" if mend else ""
+    )

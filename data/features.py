@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from data import hdf5
 from data.errors import DataError
 
 IN_MEMORY = 4 << 30
@@ -60,7 +61,7 @@ def write_features(
         raise DataError(
             f"{path}: {len(ids):,} ids, {len(image_names):,} names; expected as many, and ids that ascend."
         )
-    with h5py.File(path, "w", track_order=False) as file:
+    with hdf5.create(path) as file:
         rows = _dataset(file, "features", (len(ids), *shape), np.float16)
         done = 0
         for block in blocks:

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from data import inflate
+from data import hdf5, inflate
 from data.archives import Archive
 from data.errors import DataError
 from data.progress import Progress, silent
@@ -129,7 +129,7 @@ def embedding_matrix(
 
 def write_embeddings(path: Path, embeddings: Embeddings) -> None:
     """embeddings.h5: matrix and found. Equal content gives equal bytes."""
-    with h5py.File(path, "w") as file:
+    with hdf5.create(path) as file:
         file.create_dataset("matrix", data=embeddings.matrix, track_times=False)
         file.create_dataset("found", data=embeddings.found, track_times=False)
 

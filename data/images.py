@@ -64,6 +64,7 @@ def open_images(path: Path, image_set: ImageSet | None = None) -> Images:
     names = [name for name in found if is_picture(name)]
     if image_set is not None and image_set.prefix:
         names = [name for name in names if _number(name, image_set.prefix) is not None]
+    _check_names(path, names)
     kept = set(names)
     skipped = [name for name in found if name not in kept]
     ids = _ids(path, names)
@@ -91,6 +92,15 @@ def _ids(path: Path, names: list[str]) -> npt.NDArray[np.int64]:
         both = [name for name, number in zip(names, numbers, strict=True) if number == twice]
         raise DataError(f"{path}: two pictures have id {twice}: {both[0]} and {both[1]}; remove one")
     return ids
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    """A feature file keeps the names as UTF-8; a folder from an old system may hold others."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{path}: the file name {name!r} is not UTF-8; rename it") from None
 
 
 def _check(images: Images, image_set: ImageSet | None) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
@@ -39,7 +41,7 @@ def local_copy(source: Source, mirror: str | None = None, *, unpacked: bool = Fa
     """
     if source.path is not None:
         if not source.path.exists():
-            raise DataError(f"{source.name}: {source.path} does not exist; mend `path` where it is stated")
+            raise DataError(f"{source.name}: {source.path} does not exist; mend the path where it is stated")
         return source.path
     folder = file_path(mirror) if mirror else None
     if folder is None:
@@ -138,7 +140,7 @@ class _Hashes:
         self.cache, self.changed = cache, False
         try:
             known = json.loads(cache.read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             known = {}
         self.known: dict[str, list[object]] = known if isinstance(known, dict) else {}
 
@@ -149,9 +151,11 @@ class _Hashes:
         key = str(path.absolute())
         try:
             entry = path.stat()
+            if not stat.S_ISREG(entry.st_mode):  # a pipe would be waited for without end
+                raise DataError(f"{path}: not a regular file; remove it")
             stamp = [entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns, entry.st_ino]
-            if isinstance(found := self.known.get(key), list) and found[:4] == stamp:
-                return str(found[4])
+            if isinstance(found := self.known.get(key), list) and found[:-1] == stamp:
+                return str(found[-1])
             found_now = sha256_file(path, progress)
         except OSError as error:
             raise DataError(f"{path}: can't be read: {error.strerror}") from error
@@ -163,7 +167,11 @@ class _Hashes:
     def __exit__(self, *failure: object) -> None:
         if not self.changed:
             return
-        self.cache.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.cache.with_name(f"{self.cache.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(self.known), encoding="utf-8")
-        temporary.replace(self.cache)
+        with suppress(OSError):  # no room, or no permission: hashed again the next time
+            try:
+                self.cache.parent.mkdir(parents=True, exist_ok=True)
+                temporary.write_text(json.dumps(self.known), encoding="utf-8")
+                temporary.replace(self.cache)
+            finally:
+                temporary.unlink(missing_ok=True)

@@ -70,7 +70,7 @@ def convert(own: Own, images: dict[str, Images], folder: Path) -> Converted:
 
 def _official(questions_path: Path, annotations_path: Path, images: Images) -> Pairs:
     questions = read_questions(questions_path)
-    check_images(questions, images.ids.tolist(), str(images.path.resolve()))
+    check_images([one.image_id for one in questions], images.ids.tolist(), str(images.path.resolve()))
     return list(
         zip(questions, in_order(read_annotations(annotations_path, None, True), questions), strict=True)
     )

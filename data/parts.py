@@ -10,7 +10,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -110,7 +110,7 @@ class Part:
     def _read_origin(self) -> Origin:
         try:
             origin = json.loads(self._side().read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}  # the hash still decides in the end
         return origin if isinstance(origin, dict) else {}
 
@@ -157,6 +157,8 @@ def _try_lock(path: Path, file: IO[bytes]) -> bool:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _locks_lock(path.parent):
+            raise OSError(errno.ENOLCK, "a second lock is granted too", str(path))
     except BlockingIOError:
         return False
     except (ImportError, OSError) as error:
@@ -167,18 +169,45 @@ def _try_lock(path: Path, file: IO[bytes]) -> bool:
     return True
 
 
+def _locks_lock(folder: Path) -> bool:
+    """False where two open descriptions get the same lock: flock that does nothing, as on some network file systems."""
+    import fcntl
+
+    handles = [os.open(folder, os.O_RDONLY) for _ in range(2)]
+    try:
+        for handle in handles:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # as it should be; or folders can't be locked here, which says nothing of files
+        return True
+    finally:
+        for handle in handles:
+            os.close(handle)
+    return False
+
+
 def _adopt(path: Path) -> Path:
-    """A part of this process's own, begun with what a dead one left: a rename has only one winner."""
-    mine = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}")
-    for left in path.parent.glob(f"{path.name}.{socket.gethostname()}.*"):
-        pid = left.name.rsplit(".", 1)[-1]
-        if pid.isdigit() and not mine.exists() and not _alive(int(pid)):
-            try:
+    """A part of this process's own, begun with the most that a dead one left: a rename has only one winner."""
+    own = f"{path.name}.{socket.gethostname()}."
+    mine = path.with_name(f"{own}{os.getpid()}")
+    names = [name for name in os.listdir(path.parent) if name.startswith(own)]
+    dead = [
+        path.with_name(n) for n in names if (pid := n.removeprefix(own)).isdigit() and not _alive(int(pid))
+    ]
+    for left in sorted(dead, key=_length, reverse=True):
+        with suppress(FileNotFoundError):  # another process was faster
+            if mine.exists():
+                left.unlink()
+            else:
                 left.rename(mine)
-            except FileNotFoundError:
-                continue  # another process was faster
-            left.with_name(f"{left.name}.json").unlink(missing_ok=True)
+        left.with_name(f"{left.name}.json").unlink(missing_ok=True)
     return mine
+
+
+def _length(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _alive(pid: int) -> bool:

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from data import hdf5
 from data.annotations import Annotation, Question, in_order
 from data.errors import DataError
 
@@ -255,7 +256,7 @@ def encode_texts(texts: Sequence[str], vocabulary: Vocabulary) -> tuple[NDArray[
 
 def write_encoded(path: Path, encoded: EncodedQuestions) -> None:
     """questions.h5: tokens, lengths, question_ids, image_ids. Equal content gives equal bytes."""
-    with h5py.File(path, "w") as file:
+    with hdf5.create(path) as file:
         for name in EncodedQuestions.__annotations__:
             file.create_dataset(name, data=getattr(encoded, name), track_times=False)
 

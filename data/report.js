@@ -5,8 +5,8 @@
   const gallery = document.querySelector(".gallery");
   if (!form || !gallery) return;
   const cards = [...gallery.children];
-  const field = (name) => form.elements.namedItem(name).value;
-  const sure = (card) => Number(card.dataset.confidence);
+  const field = (name) => form.elements.namedItem(name)?.value ?? "";  // not every page has all of them
+  const sure = (card) => Number(card.dataset.confidence ?? 0);
 
   const fits = (card, words, low, high) =>
     ["mark", "answers", "questions"].every((name) => !field(name) || card.dataset[name] === field(name)) &&
@@ -21,7 +21,7 @@
 
   const filter = () => {
     const words = field("text").toLowerCase().split(/\s+/).filter(Boolean);
-    const [low, high] = field("confidence").split(",").map(Number);
+    const [low, high] = (field("confidence") || "0,1").split(",").map(Number);
     for (const card of cards) card.hidden = !fits(card, words, low, high);
     const shown = cards.filter((card) => !card.hidden).length;
     form.querySelector("output").textContent =

@@ -6,26 +6,20 @@ fills report.html.j2. Every text is escaped by the template, and the page's own 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
 from data import report_views as views
 from data.accuracy import question_scores
+from data.pages import render
 from data.progress import Progress, silent
 from data.report_charts import charts
 from data.sources import Published
 
-GALLERY = 60
-"""Pictures on the page: about a megabyte. A page with thousands would open on no phone."""
-
-_HERE = Path(__file__).parent
+GALLERY = 120
+"""Pictures on the page: about two megabytes of photographs. A page with thousands would open on no phone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +42,10 @@ class Judged:
 
 @dataclass(frozen=True)
 class BuiltStage:
-    """One stage that led here, as its manifest tells it. inputs: {name: digest}; size in bytes."""
+    """One stage that led here, as its manifest tells it.
+
+    inputs: {name: digest}; size in bytes; finished: seconds of the epoch; version: the stage's own number.
+    """
 
     name: str
     folder: str
@@ -58,6 +55,9 @@ class BuiltStage:
     device: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+    finished: float = 0.0
+    version: int = 1
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,8 @@ def render_report(
     for done, number in enumerate(chosen, start=1):
         cards.append(views.card(data.questions[number], float(scores[number]), picture))
         progress(done, len(chosen), "pictures of the gallery")
-    page = _template().render(
+    page = render(
+        "report.html.j2",
         data=data,
         headline=views.headline(data.accuracy),
         lines=views.lines(data),
@@ -136,26 +137,6 @@ def render_report(
         kinds=sorted({one["question_type"] for one in cards}),
         types=sorted({one["answer_type"] for one in cards}),
         stages=views.stages(data.stages),
-        **_assets(),
     )
     unread = sum(one["thumbnail"] is None for one in cards)
     return page, {"questions": len(data.questions), "gallery": len(cards), "pictures_unread": unread}
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"size": views.human_size, "seconds": views.human_seconds}
-    return environment.get_template("report.html.j2")
-
-
-def _assets() -> dict[str, Any]:
-    """The page's own style and script, and the hash by which its policy knows that script from any other."""
-    style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return {"style": Markup(style), "script": Markup(script), "script_hash": digest}

@@ -11,20 +11,36 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 28
 _CURVES = {"loss": ("Loss", "nats"), "exact_match": ("Exact match", "share of questions")}
 
 
-def charts(history: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
+History = Sequence[Mapping[str, float]]
+
+
+def charts(history: History) -> list[dict[str, Any]]:
     """One chart each for loss and exact match, of training and, where the history has it, validation."""
-    return [_chart(name, history) for name in _CURVES if history and name in history[0]]
+    return compared_charts({"": history})
 
 
-def _chart(name: str, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    columns = [column for column in (name, f"validation_{name}") if column in history[0]]
-    epochs = [row["epoch"] for row in history]
-    values = [row[column] for row in history for column in columns if math.isfinite(row[column])]
+def compared_charts(histories: Mapping[str, History]) -> list[dict[str, Any]]:
+    """The same with the curves of several trainings in one chart, by name; the first and the second are coloured."""
+    drawn = {name: history for name, history in histories.items() if history}
+    return [_chart(name, drawn) for name in _CURVES if any(name in rows[0] for rows in drawn.values())]
+
+
+def _chart(name: str, histories: Mapping[str, History]) -> dict[str, Any]:
+    curves = [
+        (run, column, history)
+        for run, history in histories.items()
+        for column in (name, f"validation_{name}")
+        if column in history[0]
+    ]
+    epochs = [row["epoch"] for history in histories.values() for row in history]
+    values = [row[column] for _, column, rows in curves for row in rows if math.isfinite(row[column])]
+    first, last = min(epochs), max(epochs)
     top = 1.0 if name == "exact_match" else max(values, default=1.0)
     marks = ticks(0.0, top)
-    across = _scale(epochs[0], epochs[-1], _LEFT, WIDTH - _RIGHT)
+    across = _scale(first, last, _LEFT, WIDTH - _RIGHT)
     up = _scale(0.0, max(top, marks[-1]), HEIGHT - _BOTTOM, _TOP)
     title, unit = _CURVES[name]
+    place_of = dict(zip(histories, ("first", "second"), strict=False))
     return {
         "title": title,
         "unit": unit,
@@ -34,14 +50,15 @@ def _chart(name: str, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
         "right": WIDTH - _RIGHT,
         "base": HEIGHT - _BOTTOM,
         "rows": [{"y": up(mark), "label": f"{mark:g}"} for mark in marks],
-        "columns": [
-            {"x": across(mark), "label": f"{mark:g}"} for mark in _whole_ticks(epochs[0], epochs[-1])
+        "columns": [{"x": across(mark), "label": f"{mark:g}"} for mark in _whole_ticks(first, last)],
+        "series": [
+            _series(column, history, across, up) | {"run": run, "place": place_of[run] if run else ""}
+            for run, column, history in curves
         ],
-        "series": [_series(column, history, across, up) for column in columns],
     }
 
 
-def _series(column: str, history: Sequence[Mapping[str, float]], across: Any, up: Any) -> dict[str, Any]:
+def _series(column: str, history: History, across: Any, up: Any) -> dict[str, Any]:
     points = [(across(row["epoch"]), up(row[column])) for row in history if math.isfinite(row[column])]
     seen = column.startswith("validation_")
     return {

@@ -6,11 +6,12 @@ import base64
 import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from data.accuracy import answer_scores_table
 from data.normalisation import clean, normalise
@@ -20,33 +21,44 @@ if TYPE_CHECKING:
     from data.sources import Published
 
 THUMBNAIL = 400  # pixels of the longer side: sharp on a phone's screen, about 12 kB
+# What is decoded, as models/pictures.py has it: a test compares.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+MAX_PIXELS = 100_000_000
 CONFUSIONS = 12
 RIGHT = 0.9  # three people or more gave the model's answer
 
 _PRIORS = {
     "commonest_per_question_type": "commonest answer of the question's type",
     "commonest_answer": "commonest answer of all",
+    "language_only": "language-only model trained alike",
 }
 
 
 def headline(accuracy: Mapping[str, Any]) -> dict[str, Any]:
-    """The accuracy and how far it lies above the better of the two priors, in points."""
-    priors = {name: accuracy["baselines"][name]["overall"] for name in _PRIORS}
+    """The accuracy and how far it lies above the best of what does without the picture, in points."""
+    priors = {name: prior["overall"] for name, prior in _priors(accuracy).items()}
     best = max(priors, key=lambda name: priors[name])
     gain = round(accuracy["overall"] - priors[best], 2)
     return {"overall": accuracy["overall"], "prior": priors[best], "prior_name": _PRIORS[best], "gain": gain}
 
 
+def _priors(accuracy: Mapping[str, Any]) -> dict[str, Any]:
+    """The baselines that were scored: the two priors always, a trained one where it was asked for."""
+    return {name: accuracy["baselines"][name] for name in _PRIORS if name in accuracy["baselines"]}
+
+
 def lines(data: ReportData) -> dict[str, list[Any]]:
-    """Accuracies side by side, lowest first: `here` on the same split and task, `elsewhere` the other published."""
+    """Accuracies side by side, lowest first: `here` those trained on the same split and scored on the same split and
+    task, `elsewhere` the other published ones."""
     here: list[dict[str, Any]] = [
-        {"label": name, "accuracy": data.accuracy["baselines"][key]["overall"], "kind": "prior"}
-        for key, name in _PRIORS.items()
+        {"label": _PRIORS[key], "accuracy": prior["overall"], "kind": "prior"}
+        for key, prior in _priors(data.accuracy).items()
     ]
+    this = (data.parameters.get("train_split", "train"), data.split, data.task)
     here.append({"label": "this model", "accuracy": data.accuracy["overall"], "kind": "model"})
     elsewhere: list[Published] = []
     for line in data.published:
-        if (line.split, line.task) != (data.split, data.task):
+        if (line.trained_on, line.split, line.task) != this:
             elsewhere.append(line)
             continue
         here.append({"label": f"{line.model} (published)", "accuracy": line.accuracy, "kind": "published"})
@@ -55,9 +67,9 @@ def lines(data: ReportData) -> dict[str, list[Any]]:
 
 
 def answer_types(data: ReportData) -> list[dict[str, Any]]:
-    """Each answer type with its questions, the model's accuracy and the better prior's, commonest first."""
+    """Each answer type with its questions, the model's accuracy and the best baseline's, commonest first."""
     counts = Counter(one.answer_type for one in data.questions)
-    priors = [data.accuracy["baselines"][name]["perAnswerType"] for name in _PRIORS]
+    priors = [prior["perAnswerType"] for prior in _priors(data.accuracy).values()]
     rows = [
         {
             "name": name,
@@ -164,11 +176,13 @@ def card(one: Judged, score: float, picture: Callable[[int], bytes]) -> dict[str
 def thumbnail(content: bytes) -> str | None:
     """A picture as a small JPEG in base64; None where it can't be decoded."""
     try:
-        with Image.open(io.BytesIO(content)) as opened:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+            if opened.width * opened.height > MAX_PIXELS:
+                return None
             opened.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
             small = ImageOps.exif_transpose(opened).convert("RGB")
             small.thumbnail((THUMBNAIL, THUMBNAIL))
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
+    except Exception:  # decoders of damaged files raise anything
         return None
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=80)
@@ -183,32 +197,22 @@ def stages(built: Sequence[BuiltStage]) -> list[dict[str, Any]]:
         {
             "name": stage.name,
             "folder": stage.folder,
+            "about": stage.folder.rpartition("/")[2].rpartition("-")[0],
             "digest": stage.digest,
             "seconds": stage.seconds,
             "share": 100 * stage.seconds / total,
             "size": stage.size,
             "device": stage.device,
             "warnings": stage.warnings,
+            "when": when(stage.finished),
+            "host": stage.host,
+            "version": stage.version,
             "inputs": [(name, digest, name_of.get(digest, "")) for name, digest in stage.inputs.items()],
         }
         for stage in built
     ]
 
 
-def human_size(size: float) -> str:
-    """12345678 → '12.3 MB'."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            return f"{size:,.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    raise AssertionError
-
-
-def human_seconds(seconds: float) -> str:
-    """4.25 → '4.2 s', 250 → '4 min 10 s', 9000 → '2 h 30 min'."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+def when(finished: float) -> str:
+    """Seconds of the epoch → '2026-11-23 07:11 UTC', the same wherever it is read; '' for 0."""
+    return f"{datetime.fromtimestamp(finished, UTC):%Y-%m-%d %H:%M} UTC" if finished else ""

@@ -37,7 +37,7 @@ def read_results(path: Path | str) -> list[Result]:
         raise DataError(f"Cannot read the results file {path}: {error.strerror}.") from error
     try:
         return msgspec.json.decode(content, type=list[Result])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path}: {_why_refused(content, error)}") from None
 
 
@@ -102,7 +102,7 @@ def _why_refused(text: bytes, error: Exception) -> str:
     """
     try:
         content = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as broken:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
         return f"not JSON ({broken}); {_FORMAT}."
     if not isinstance(content, list):
         return f"found {_kind(content)}, {_FORMAT}."

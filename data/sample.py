@@ -22,6 +22,9 @@ SIZES: dict[str, dict[str, int]] = {
 QUESTIONS = 12
 """About one picture. VQA asks 3 to 5; this many let 400 pictures teach what takes thousands of questions."""
 
+PICTURE_BYTES = 16_000
+"""On the disk, about: a picture with its questions and answers. The 500 of `sample` take 6.9 MB in all."""
+
 DIMENSIONS = 300
 _LARGEST_ID = 581929  # of COCO 2014: ids are as sparse here as there
 _UNKNOWN = ("colour", "here", "thing")  # words that the vectors lack: real questions have such words too

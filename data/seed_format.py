@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from data import hdf5
 from data.answers import OUTSIDE
 from data.errors import DataError
 from data.progress import Progress, silent
@@ -74,7 +74,7 @@ class NamesFile(msgspec.Struct):
 
 def write_arrays(path: Path, train: Half, test: Half) -> None:
     """data_prepro.h5, all uint32 as the original's. DataError where an id does not fit that."""
-    with h5py.File(path, "w") as file:
+    with hdf5.create(path) as file:
         for half, questions in zip(HALVES, (train, test), strict=True):
             arrays: dict[str, NDArray[Any]] = {
                 f"ques_{half}": _zeros_right(questions.tokens, questions.lengths),
@@ -114,7 +114,7 @@ def write_images(
     """data_img.h5: for each half (rows, columns, blocks of such rows), as float32, a block at a time."""
     total = sum(rows for rows, _, _ in halves.values())
     written = 0
-    with h5py.File(path, "w") as file:
+    with hdf5.create(path) as file:
         for half, (rows, columns, blocks) in halves.items():
             dataset = file.create_dataset(f"images_{half}", (rows, columns), np.float32, track_times=False)
             done = 0

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from models.classifiers import MODELS, Architecture, Classifier, build
 from models.errors import ModelError
+from models.tensors import write_tensors
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
@@ -28,7 +28,7 @@ def save_model(
     tensors = {
         name: weight.detach().cpu().float().contiguous() for name, weight in module.state_dict().items()
     }
-    save_file(tensors, folder / WEIGHTS)
+    write_tensors(tensors, folder / WEIGHTS)
     config = {"architecture": asdict(architecture), "options": asdict(options), "bound": bound}
     (folder / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -51,7 +51,7 @@ def load_model(folder: Path, expected: dict[str, str] | None = None) -> tuple[Cl
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read: {error}. Train the model again.") from error
     if not isinstance(config, dict) or not all(
         isinstance(config.get(k), dict) for k in ("architecture", "bound")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 
 from models.training import History
@@ -35,11 +36,20 @@ def draw_curves(path: Path, history: History) -> None:
 
 
 def write_events(folder: Path, history: History) -> None:
-    """The history as TensorBoard events, a scalar per column, for `tensorboard --logdir`."""
-    from torch.utils.tensorboard import SummaryWriter
+    """The history as TensorBoard events, a scalar per column, for `tensorboard --logdir`.
 
-    with SummaryWriter(str(folder)) as writer:
+    Written here and not by SummaryWriter, whose thread drops what the disk refuses and prints a traceback.
+    """
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    now = time.time()
+    folder.mkdir(exist_ok=True)
+    with (folder / f"events.out.tfevents.{int(now)}").open("wb") as file:
+        writer = RecordWriter(file)
+        writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
         for row in history:
-            for name, value in row.items():
-                if name != "epoch":
-                    writer.add_scalar(name, value, int(row["epoch"]))
+            scalars = [Summary.Value(tag=name, simple_value=row[name]) for name in row if name != "epoch"]
+            event = Event(wall_time=now, step=int(row["epoch"]), summary=Summary(value=scalars))
+            writer.write(event.SerializeToString())

@@ -97,12 +97,19 @@ def _quota() -> int:
     return max(1, int(quota) // int(period)) if quota.isdigit() and period.isdigit() else 10**6
 
 
+def use_threads(threads: int = 0) -> int:
+    """Give the CPU's arithmetic `threads`, by default (0) a thread for each physical core; returns their number."""
+    threads = threads or cpu_threads()
+    torch.set_num_threads(threads)
+    return threads
+
+
 def reproducible(threads: int) -> None:
     """`threads` for the CPU's arithmetic, and a GPU whose results do not vary from run to run.
 
     float32 means float32 (no TF32), and cuDNN picks its algorithm by rule instead of by a race.
     """
-    torch.set_num_threads(threads)
+    use_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False

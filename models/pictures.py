@@ -17,6 +17,10 @@ from models.errors import ModelError
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused by their header: 300 MB of RGB are a bomb or a mistake."""
 
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+"""What is decoded, whatever a file is called. Pillow reads more; of these PostScript is a program, which it runs.
+An MPO, as some cameras write it, is opened as the JPEG that it begins with."""
+
 _JPEG_MODES = ("RGB", "L")
 _ORIENTATION = 0x0112  # the EXIF tag
 _SOURCE_LINE = re.compile(r"^decode_jpeg, \S+:\d+, ")  # where in torchvision's C++ the complaint arose
@@ -27,14 +31,14 @@ class PictureError(ModelError):
 
 
 def decode(data: bytes, size: int = 224) -> torch.Tensor:
-    """Pixels (3, size, size), uint8, of a picture in any format that Pillow reads.
+    """Pixels (3, size, size), uint8, of a picture in one of FORMATS.
 
     The whole picture is resized, its proportions are not kept. It is turned upright as EXIF says, transparent
     places are laid over white, 16-bit channels keep their upper byte, an animation gives its first frame.
     Raises PictureError for what is not a picture, is cut short, or has more than MAX_PIXELS.
     """
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise PictureError(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
             pixels = _jpeg(data, image) if _is_plain_jpeg(image) else _other(image)

@@ -11,20 +11,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from models.errors import ModelError
+from models.tensors import write_tensors
 
 KEPT = 2  # the newest, and one more should the disk lose it
+STATES = {"rmsprop": 1, "adamw": 2}  # arrays of a weight's size that each optimiser keeps
 STALE = 600  # seconds after which a temporary file has no writer any more
 
 
@@ -63,9 +67,13 @@ def write_snapshot(
             tensors[f"optimiser/{name}/{key}"] = value.detach().cpu().contiguous()
     path = folder / f"epoch-{len(history):04d}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(path, lambda temporary: save_file(tensors, temporary))
     facts = {"epoch": len(history), "identity": identity, "history": history}
-    facts |= {"size": path.stat().st_size, "sha256": _sha256(path)}
+
+    def write(temporary: Path) -> None:
+        write_tensors(tensors, temporary)  # once renamed, another run of this training may drop it
+        facts.update(size=temporary.stat().st_size, sha256=_sha256(temporary))
+
+    _replace(path, write)
     text = json.dumps(facts, indent=1) + "\n"
     _replace(path.with_suffix(".json"), lambda temporary: temporary.write_text(text, encoding="utf-8"))
     _tidy(folder)
@@ -83,17 +91,18 @@ def read_snapshot(folder: Path, epochs: int, identity: dict[str, Any]) -> Snapsh
         if facts is None or facts["epoch"] > epochs:
             continue
         _same_run(folder, facts["identity"], identity)
-        if (
-            not tensors.is_file()
-            or tensors.stat().st_size != facts["size"]
-            or _sha256(tensors) != facts["sha256"]
-        ):
-            continue
         try:
-            return Snapshot(facts["epoch"], facts["history"], load_file(tensors))
-        except SafetensorError:
+            if tensors.stat().st_size == facts["size"] and _sha256(tensors) == facts["sha256"]:
+                return Snapshot(facts["epoch"], facts["history"], load_file(tensors))
+        except (OSError, SafetensorError):  # another run of this training may drop it while we look
             continue
     return None
+
+
+def snapshot_bytes(module: nn.Module, optimiser: str) -> int:
+    """The most that snapshots take: those that are kept, and one that is being written."""
+    trained = sum(4 * weight.numel() for _, weight in _trained(module))
+    return (KEPT + 1) * trained * (1 + STATES[optimiser])
 
 
 def _same_run(folder: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -110,7 +119,7 @@ def _facts(path: Path) -> dict[str, Any] | None:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         return facts if {"epoch", "identity", "history", "size", "sha256"} <= facts.keys() else None
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
 
 
@@ -119,15 +128,18 @@ def _trained(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a temporary sibling, bring it to the disk, and rename it over `path`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    write(temporary)
-    for synced, flags in ((temporary, os.O_RDONLY), (path.parent, os.O_RDONLY)):
-        if synced == path.parent:
-            os.replace(temporary, path)
-        handle = os.open(synced, flags)
-        os.fsync(handle)
-        os.close(handle)
+    """Write a temporary sibling, bring it to the disk, and rename it over `path`; a failure leaves nothing."""
+    temporary = path.with_name(f".{path.name}-{socket.gethostname()}-{os.getpid()}-{time.time_ns()}")
+    try:
+        write(temporary)
+        for synced in (temporary, path.parent):
+            if synced == path.parent:
+                os.replace(temporary, path)
+            handle = os.open(synced, os.O_RDONLY)
+            os.fsync(handle)
+            os.close(handle)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _tidy(folder: Path) -> None:
@@ -135,9 +147,10 @@ def _tidy(folder: Path) -> None:
     for path in sorted(folder.glob("epoch-*.json"))[:-KEPT]:
         path.unlink(missing_ok=True)
         path.with_suffix(".safetensors").unlink(missing_ok=True)
-    for path in folder.glob(".epoch-*.tmp"):
-        if time.time() - path.stat().st_mtime > STALE:
-            path.unlink(missing_ok=True)
+    for path in folder.glob(".epoch-*"):
+        with suppress(FileNotFoundError):  # its writer has just renamed it
+            if time.time() - path.stat().st_mtime > STALE:
+                path.unlink()
 
 
 def _sha256(path: Path) -> str:

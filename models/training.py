@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.classifiers import Architecture, Classifier, build, seed_dropout
+from models.classifiers import MODELS, Architecture, Classifier, build, seed_dropout
 from models.devices import pick_device, pick_precision
 from models.errors import ModelError
 from models.features import Table, open_features, send
@@ -22,7 +22,7 @@ from models.lstm import gather_questions
 from models.optimisers import SCHEDULES, make_optimiser, set_rate
 from models.prediction import predict
 from models.progress import Progress, silent
-from models.snapshots import read_snapshot, write_snapshot
+from models.snapshots import read_snapshot, snapshot_bytes, write_snapshot
 
 History = list[dict[str, float]]
 
@@ -124,6 +124,15 @@ def train(
         "precision": run.precision,
     }
     return Trained(module.cpu().eval(), history, facts)
+
+
+def bytes_needed(architecture: Architecture, options: TrainingOptions) -> int:
+    """The most that a run has on the disk at once: its model and its snapshots."""
+    with torch.device("meta"):
+        module = MODELS[architecture.model](architecture)
+    module.questions.embedding.requires_grad_(architecture.fine_tune_embeddings)  # type: ignore[union-attr]
+    model = sum(4 * weight.numel() for weight in module.state_dict().values())
+    return model + snapshot_bytes(module, options.optimiser)
 
 
 def usable(data: TrainingData, options: TrainingOptions) -> np.ndarray:

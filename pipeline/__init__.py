@@ -6,11 +6,13 @@ Importing this registers every stage with Luigi and loads the configuration; it 
 import sys
 
 from tasks import logs, settings
+from tasks.process import careful_ctrl_c
 
 settings.add_project_config()
 settings.choose_scheduler(sys.argv[1:])
 settings.add_datasets()
 logs.install()
+careful_ctrl_c()
 
 from pipeline.graph import RunAll  # noqa: E402
 from tasks.download import (  # noqa: E402

@@ -19,6 +19,8 @@ USAGE = """python -m pipeline plan [TASK] [flags]                 what a run wou
        python -m pipeline verify                                hash every artifact, name what differs
        python -m pipeline gc TASK [flags] [-- TASK ...] [--downloads] [--yes]
                                                                 list, then remove, what these do not reach
+       python -m pipeline runs [--json]                         the trained models: when, how good, what differs
+       python -m pipeline compare A B [--out FILE]              two trained models side by side, as a page
        python -m pipeline score --annotations A --questions Q --results R [--json]
                                                                 the official accuracy of any results file
        python -m pipeline features PICTURES --out features.h5 [--backbone vgg16] [--layer fc7] [--weights ...]
@@ -33,6 +35,8 @@ def main(arguments: list[str]) -> int:
         "plan": plan,
         "verify": verify,
         "gc": gc,
+        "runs": runs,
+        "compare": compare,
         "score": score,
         "features": features,
         "export": export,
@@ -138,7 +142,7 @@ def gc(arguments: list[str]) -> int:
         return 2
     paths = cache.unreached([task_from(root) for root in roots], downloads)
     for path in paths:
-        print(f"{'remove' if yes else 'would remove'} {human(cache.size(path)):>12}  {path}")
+        print(f"{'remove' if yes else 'would remove'} {human(artifacts.size(path)):>12}  {path}")
         if yes:
             artifacts.remove(path)
     if not paths:
@@ -146,6 +150,20 @@ def gc(arguments: list[str]) -> int:
     elif not yes:
         print("nothing was removed; add --yes to remove these")
     return 0
+
+
+def runs(arguments: list[str]) -> int:
+    """List the trained models."""
+    from pipeline.runs import runs
+
+    return runs(arguments)
+
+
+def compare(arguments: list[str]) -> int:
+    """Set two trained models side by side."""
+    from pipeline.runs import compare
+
+    return compare(arguments)
 
 
 def score(arguments: list[str]) -> int:

@@ -150,6 +150,8 @@ def verify(paths: list[Path]) -> dict[Path, list[str]]:
         state = artifacts.inspect(path)
         if state.status == "complete" and state.manifest:
             found[path] = artifacts.verify(path, state.manifest)
+            if not path.name.endswith(artifacts.fingerprint(state.manifest["key"])):
+                found[path].append(f"damaged: {artifacts.MANIFEST} is of another artifact")
         else:
             found[path] = [state.why]
     return found
@@ -158,23 +160,22 @@ def verify(paths: list[Path]) -> dict[Path, list[str]]:
 def unreached(roots: list[luigi.Task], downloads: bool) -> list[Path]:
     """What `gc` may remove: artifacts, work folders and leftovers that no root reaches. Downloads only on request."""
     reached: set[Path] = set()
-    for root in roots:
-        for stage in walk(root):
-            reached |= {stage.path, stage.work_folder()}
+    seen: dict[Path, artifacts.State] = {}
+    for stage in (stage for root in roots for stage in walk(root)):
+        reached.add(stage.path)
+        if stage.keeps_work() or stage.state(seen).status != "complete":
+            reached.add(stage.work_folder())
     kept_stage = (lambda name: False) if downloads else (lambda name: name.startswith("download-"))
     folders = [path for path in all_artifacts() if path not in reached and not kept_stage(path.parent.name)]
     base = settings.artifacts_folder()
     work = sorted((base / ".work").iterdir()) if (base / ".work").is_dir() else []
     folders += [path for path in work if path not in reached and not kept_stage(path.name)]
-    left = [path for kind in (".tmp-*", ".old-*") for path in sorted(base.glob(f"*/{kind}"))]
+    left = [path for kind in _LEFT for path in sorted(base.glob(kind)) if path.parent not in folders]
     return folders + [path for path in left if not artifacts.is_alive(path)]
 
 
-def size(path: Path) -> int:
-    """Bytes below a path, links not followed."""
-    if path.is_symlink() or not path.is_dir():
-        return path.lstat().st_size
-    return sum(item.lstat().st_size for item in path.rglob("*") if not item.is_dir())
+# What a killed run may leave: artifacts being built or replaced, and files of work that were being written.
+_LEFT = ("*/.tmp-*", "*/.old-*", ".work/*/.*", ".work/*/*/.*", ".identities.json.*")
 
 
 def free_disk() -> int:

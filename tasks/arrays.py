@@ -52,9 +52,11 @@ def read_questions(stage: Stage, parts: tuple[str, ...]) -> Questions:
     """Read what `question_inputs` asked for, less the questions whose pictures were left out of the features."""
     import numpy as np
 
+    from data.annotations import check_images
     from data.features import read_features
     from data.questions import read_encoded
 
+    dataset = sources.dataset(stage.dataset)
     encoded = [read_encoded(stage.file(f"questions-{part}", "questions.h5")) for part in parts]
     tokens = np.concatenate([part.tokens for part in encoded])
     question_ids = np.concatenate([part.question_ids for part in encoded])
@@ -66,7 +68,10 @@ def read_questions(stage: Stage, parts: tuple[str, ...]) -> Questions:
     for part, questions, store in zip(parts, encoded, stores, strict=True):
         # Only pictures that ExtractFeatures was allowed to leave out may be missing; any other id is an error.
         facts = stage.upstream[f"features-{part}"].state().manifest or {}
-        left_out = np.isin(questions.image_ids, facts["facts"]["bad_images"])
+        bad = facts["facts"]["bad_images"]
+        image_set = dataset.split(part).image_set
+        check_images(questions.image_ids.tolist(), [*store.image_ids.tolist(), *bad], f"{part}: {image_set}")
+        left_out = np.isin(questions.image_ids, bad)
         rows = np.full(len(left_out), -1, np.int64)
         rows[~left_out] = store.rows(questions.image_ids[~left_out]) + before
         rows_of_parts.append(rows)

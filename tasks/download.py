@@ -25,6 +25,12 @@ class MakeSample(Stage):
 
         return make_sample(folder, **SIZES[self.size], progress=self.progress)
 
+    def costs(self) -> dict[str, int]:
+        from data.sample import PICTURE_BYTES, SIZES
+
+        size = SIZES[self.size]
+        return {"disk": PICTURE_BYTES * (size["pictures_train"] + size["pictures_val"])}
+
 
 class Download(Stage):
     """One file of the catalog: taken from the sample, from a copy that the user has, or from its address."""
@@ -69,6 +75,10 @@ class Download(Stage):
         source = self.source()
         size = 0 if source.made_by or self.have() else source.bytes or 0
         return {"disk": size, "download": size}
+
+    def room(self) -> int:
+        """A transfer asks for itself: it knows how much has arrived."""
+        return 0
 
     def build(self, folder: Path) -> dict[str, Any]:
         source, have = self.source(), self.have()

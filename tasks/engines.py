@@ -8,10 +8,12 @@ import signal
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
-from data.errors import DataError
+from data.errors import DataError, refusal
 from data.progress import Progress, silent
 from models.errors import ModelError
 from tasks.process import die_with_parent
@@ -72,8 +74,16 @@ class _Child:
         )  # a fork would inherit locks, threads and a touched GPU
         self.device = device or extraction.device
         self.pipe, far = context.Pipe()
-        self.process = context.Process(target=_work, args=(far, extraction, device, os.getpid()))
-        self.process.start()
+        words = (far, extraction, device, os.getpid())
+        self.process = context.Process(target=_work, args=words, daemon=True)  # an exit does not wait for it
+        # Ctrl-C is for the parent, which then ends this one: blocked from the child's first moment. The tracker that
+        # start() would start unblocks it.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         far.close()  # so that the child's end closes with the child
 
     def receive(self) -> tuple[Any, ...]:
@@ -138,8 +148,7 @@ def _follow(children: list[_Child], done: int, total: int, progress: Progress) -
 def _work(pipe: Connection, extraction: Extraction, device: str, parent: int) -> None:
     """The child's whole life."""
     die_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this process
-    _reporting(pipe, lambda: _extract(pipe, extraction, device))
+    _reporting(pipe, extraction.work, lambda: _extract(pipe, extraction, device))
 
 
 def _extract(pipe: Connection, extraction: Extraction, device: str) -> None:
@@ -162,12 +171,14 @@ def _other_devices(extraction: Extraction, settings: Settings) -> list[str]:
     return [f"cuda:{number}" for number in range(1, torch.cuda.device_count())]
 
 
-def _reporting(pipe: Connection, function: Callable[[], None]) -> None:
+def _reporting(pipe: Connection, work: Path, function: Callable[[], None]) -> None:
     """Call `function`; tell the other end why it failed."""
     try:
         function()
     except (DataError, ModelError) as error:
         kind = "DataError" if isinstance(error, DataError) else "ModelError"
         pipe.send(("error", kind, str(error)))
+    except OSError as error:
+        pipe.send(("error", "DataError", f"{refusal(error, work)}. Finished shards are kept."))
     except Exception:
         pipe.send(("error", "DataError", f"extraction failed unexpectedly:\n{traceback.format_exc()}"))

@@ -35,7 +35,12 @@ def _commit() -> str | None:
 
 
 def _git(*arguments: str) -> str:
+    # `status` would lock the index to refresh it, and a run that is killed then would leave the lock to its user.
     done = subprocess.run(
-        ["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, timeout=10, check=True
+        ["git", "--no-optional-locks", "-C", str(PROJECT), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
     )
     return done.stdout.strip()

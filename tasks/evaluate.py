@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data import sources
+from data.errors import DataError
 from tasks import artifacts, settings
 from tasks.arrays import Questions, question_inputs
 from tasks.arrays import read_questions as read_encoded_questions
 from tasks.download import DownloadQuestions
 from tasks.errors import refuse
-from tasks.parameters import ExperimentFlags
+from tasks.parameters import BASELINE, ExperimentFlags
 from tasks.seed import annotations_of, maker
 from tasks.stage import Stage
 from tasks.text import BuildVocabulary, EncodeAnswers, read_annotations, read_questions, read_vocabulary
@@ -71,12 +72,14 @@ class PredictAnswers(Judging):
 
     def build(self, folder: Path) -> dict[str, Any]:
         from models.checkpoints import load_model
+        from models.devices import use_threads
         from models.prediction import predict
 
         questions = read_encoded_questions(self, (self.eval_split,))
         vocabulary = read_vocabulary(self)
         module, config = load_model(self.upstream["model"].path, bound_to(self, questions.space))
         choices = self._choices(questions) if self.task == "multiple-choice" else None
+        use_threads(settings.get("compute", "threads"))
         found = predict(
             module,
             questions.tokens,
@@ -106,11 +109,20 @@ class PredictAnswers(Judging):
 
     def _choices(self, questions: Questions) -> list[list[str]]:
         """The choices of each question, in the order of `questions`."""
-        by_id = {
-            one.question_id: list(one.multiple_choices or ())
-            for one in read_questions(self, self.dataset, self.eval_split, "multiple-choice")
-        }
-        return [by_id[number] for number in questions.question_ids.tolist()]
+        asked = read_questions(self, self.dataset, self.eval_split, "multiple-choice")
+        if not asked[0].multiple_choices:  # read_questions has seen that all or none have them
+            raise DataError(
+                f"{self.dataset} {self.eval_split}: the multiple-choice file has no multiple_choices; "
+                "expected some for each of its questions. Ask for --task open-ended, or mend the file."
+            )
+        by_id = {one.question_id: list(one.multiple_choices or ()) for one in asked}
+        wanted = questions.question_ids.tolist()
+        if absent := [number for number in wanted if number not in by_id]:
+            raise DataError(
+                f"{self.dataset} {self.eval_split}: {len(absent):,} of {len(wanted):,} questions are not in the "
+                f"multiple-choice file, such as question_id {absent[0]}; take both files from the same version."
+            )
+        return [by_id[number] for number in wanted]
 
     def _write(self, folder: Path, questions: Questions, answers: list[str]) -> None:
         """One validated file a subset: results.json has all of the split, results-test-dev.json its share of test."""
@@ -147,7 +159,7 @@ def classes_of(choices: list[list[str]], answer_ids: dict[str, int]) -> np.ndarr
 def write_predictions(path: Path, question_ids: np.ndarray, chosen: np.ndarray, found: Any) -> None:
     """predictions.h5: question_ids (Q,), chosen (Q,) classes, top_classes and top_probabilities (Q, 5), and
     log_likelihoods (Q,) where the answers are known."""
-    import h5py
+    from data import hdf5
 
     arrays = {
         "question_ids": question_ids,
@@ -156,7 +168,7 @@ def write_predictions(path: Path, question_ids: np.ndarray, chosen: np.ndarray, 
         "top_probabilities": found.top_probabilities,
         "log_likelihoods": found.log_likelihoods,
     }
-    with h5py.File(path, "w", track_order=False) as file:
+    with hdf5.create(path) as file:
         for name, array in arrays.items():
             if array is not None:
                 file.create_dataset(name, data=array, track_times=False)
@@ -170,18 +182,26 @@ def read_predictions(path: Path) -> dict[str, np.ndarray]:
         return {name: dataset[...] for name, dataset in file.items()}
 
 
-class EvaluateModel(Judging):
-    """Scores the answers by the official accuracy, beside two priors and the seed's three figures."""
+class Scoring(Judging):
+    """What EvaluateModel and Report share: the answers are known, and may be set beside a trained baseline's."""
+
+    baseline = BASELINE
 
     @classmethod
     def check_flags(cls, values: dict[str, Any]) -> None:
         super().check_flags(values)
+        if values["baseline"] == values["model"]:
+            refuse(f"--baseline {values['baseline']}: that is the model itself; leave it out, or say none")
         dataset = sources.dataset(values["dataset"])
         if dataset.split(values["eval_split"]).annotations is None:
             refuse(
                 f"--eval-split {values['eval_split']}: its answers are secret; PredictAnswers writes the file "
                 "that the evaluation server takes"
             )
+
+
+class EvaluateModel(Scoring):
+    """Scores the answers by the official accuracy, beside two priors and the seed's three figures."""
 
     def inputs(self) -> dict[str, Stage]:
         trained_on = sources.dataset(self.dataset).parts(self.train_split)
@@ -193,10 +213,19 @@ class EvaluateModel(Judging):
             "answers": maker(self, EncodeAnswers, split=self.eval_split),
             **asked_inputs(self, *untyped),
             **{f"annotations-{split}": annotations_of(self, split) for split in splits},
+            **self._trained_baseline(),
         }
 
+    def _trained_baseline(self) -> dict[str, Stage]:
+        """The evaluation of the same experiment with the baseline's model. It sees no picture, so what is said of
+        pictures keeps its default: experiments with different backbones share one baseline."""
+        if self.baseline == "none":
+            return {}
+        unseen = dict.fromkeys(("backbone", "layer", "weights"))
+        return {self.baseline: self.clone(EvaluateModel, model=self.baseline, baseline="none", **unseen)}
+
     def build(self, folder: Path) -> dict[str, Any]:
-        from data.baselines import baselines
+        from data.baselines import baselines, trained_baseline
         from data.results import read_results
         from data.scoring import annotated_accuracy
 
@@ -222,6 +251,9 @@ class EvaluateModel(Judging):
             [one.question_type for one in judged],
             [one.answer_type for one in judged],
         )
+        if self.baseline != "none":
+            theirs = self.file(self.baseline, "accuracy.json")
+            figures["baselines"][self.baseline.replace("-", "_")] = trained_baseline(theirs)
         figures["seed"] = self._seed_figures()
         artifacts.write_json(folder / "accuracy.json", figures)
         log_accuracy(figures)

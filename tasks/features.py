@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
+import math
 from pathlib import Path
 from typing import Any
 
 from data import sources
 from data.local import file_identity
 from models import backbone_names
-from tasks import parameters, settings
+from tasks import artifacts, parameters, settings
 from tasks.download import DownloadImages, DownloadWeights
 from tasks.errors import refuse
 from tasks.stage import Stage
@@ -58,6 +58,7 @@ class ExtractFeatures(Stage):
         from tasks.shards import Extraction, merge_shards
 
         images = open_images(self.upstream["images"].target, sources.image_set(self.image_set))  # type: ignore[attr-defined]
+        self.need_room(self._disk(len(images)) - artifacts.size(self.work_folder()))
         if images.skipped:
             self.warn(f"{len(images.skipped):,} files are no pictures, such as {images.skipped[0]}")
         extraction = Extraction(
@@ -90,16 +91,13 @@ class ExtractFeatures(Stage):
             "threads": used.threads,
         }
 
-    def tidy(self) -> None:
-        shutil.rmtree(self.work_folder(), ignore_errors=True)
-
     def units(self) -> int | None:
         return sources.image_set(self.image_set).images
 
     def costs(self) -> dict[str, int]:
-        """float16 rows, twice while shards are merged."""
+        return {"disk": self._disk(self.units() or 0)}
+
+    def _disk(self, pictures: int) -> int:
+        """Bytes of float16 rows, twice while shards are merged; 0 for a layer whose shape the table does not have."""
         known = backbone_names.find_layer(self.backbone, self.layer)
-        size = 2 * (self.units() or 0)
-        for length in known.shape if known else (0,):
-            size *= length
-        return {"disk": 2 * size}
+        return 2 * 2 * pictures * math.prod(known.shape) if known else 0

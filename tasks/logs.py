@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 import traceback
+import warnings
 from types import TracebackType
 
 from luigi.task_register import TaskClassException
@@ -51,9 +52,13 @@ class OneLine(logging.Filter):
         return True
 
 
-def _one_line_for_typos(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """A stage's name that is not there ends in Luigi's suggestion, not in its traceback."""
-    if issubclass(kind, TaskClassException):
+def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Ctrl-C, and a stage's name that is not there (Luigi's own suggestion), end in a line, not in a traceback."""
+    if issubclass(kind, KeyboardInterrupt):
+        print(
+            "interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr
+        )
+    elif issubclass(kind, TaskClassException):
         print("error:", ", ".join(str(error).split("\n")).replace(":,", ":"), file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
@@ -61,7 +66,9 @@ def _one_line_for_typos(kind: type[BaseException], error: BaseException, trace: 
 
 def install() -> None:
     """Once for Luigi's logger, and for what Luigi's command line does not catch."""
-    sys.excepthook = _one_line_for_typos
+    sys.excepthook = _one_line
+    # Luigi 3.8 reads default-scheduler-host and its kin in [core], and then warns that nobody does.
+    warnings.filterwarnings("ignore", "The configuration contains the parameter 'default_scheduler_")
     logger = logging.getLogger("luigi-interface")
     if not any(isinstance(known, OneLine) for known in logger.filters):
         logger.addFilter(OneLine())

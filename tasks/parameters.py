@@ -127,6 +127,11 @@ EVAL_SPLIT = Flag(
     _one_of("val", "test"), "val", "split to predict and judge: val, or test (no answers known)"
 )
 TASK = Flag(_one_of("open-ended", "multiple-choice"), "open-ended", "open-ended or multiple-choice")
+BASELINE = Flag(
+    _one_of("none", "language-only"),
+    "none",
+    "language-only: also train and judge that model under the same flags, as one more line to beat beside the priors",
+)
 SAMPLE_SIZE = Flag(_one_of("sample", "tiny"), "sample", "sample, or tiny: a few pictures for tests")
 # Features
 BACKBONE = Flag(
@@ -152,7 +157,7 @@ EPOCHS = Flag(_whole(1), 10, "passes over the training questions", POSITIVE)
 BATCH_SIZE = Flag(_whole(1), 256, "questions a step", POSITIVE)
 LEARNING_RATE = Flag(_real(1e-12, 1e3), 1e-3, "learning rate", "expected a number above 0")
 OPTIMISER = Flag(_one_of("rmsprop", "adamw"), "rmsprop", "rmsprop (as Keras has it) or adamw")
-SCHEDULE = Flag(_one_of("constant", "cosine"), "constant", "learning rate over time: constant or cosine")
+LR_SCHEDULE = Flag(_one_of("constant", "cosine"), "constant", "learning rate over time: constant or cosine")
 DROPOUT = Flag(_real(0, 0.99), 0.5, "share of units dropped in training", "expected a number from 0 to 0.99")
 HIDDEN = Flag(_whole(1), 512, "units of each LSTM", POSITIVE)
 JOINT = Flag(_whole(1), 1024, "units where question and picture meet", POSITIVE)
@@ -179,7 +184,7 @@ class TrainingFlags:
     batch_size = BATCH_SIZE
     learning_rate = LEARNING_RATE
     optimiser = OPTIMISER
-    schedule = SCHEDULE
+    lr_schedule = LR_SCHEDULE  # as `schedule`, luigi would take it for the start of --scheduler-...
     dropout = DROPOUT
     hidden = HIDDEN
     joint = JOINT

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +37,7 @@ def imported_catalog() -> Path:
 
 def add_imported() -> None:
     """Put what was imported beside the catalog."""
-    if imported_catalog().is_file():
+    if os.path.isfile(imported_catalog()):
         sources.add(imported_catalog())
 
 

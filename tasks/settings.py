@@ -58,7 +58,7 @@ SETTINGS: dict[str, dict[str, Setting]] = {
     "compute": {
         "device": Setting("auto", _one_of("auto", "cpu", "cuda"), "auto, cpu or cuda"),
         "precision": Setting("auto", _one_of("auto", "float32", "bfloat16"), "auto, float32 or bfloat16"),
-        "threads": Setting("0", _count, "a whole number, 0 = all cores"),
+        "threads": Setting("0", _count, "a whole number, 0 = one for each core"),
         "batch_size": Setting("0", _count, "a whole number, 0 = what suits the device"),
         "engine": Setting("local", _one_of("local", "ray"), "local or ray"),
         "ray_address": Setting("", str, "a Ray address, or nothing for a cluster on this machine"),
@@ -74,7 +74,10 @@ LUIGIS = ("core", "worker", "scheduler", "resources", "retcode", "email", "execu
 def get(section: str, option: str) -> Any:
     """The value in force of one of SETTINGS, parsed. Ends with one line where it can't be used."""
     setting = SETTINGS[section][option]
-    text = configuration.get_config().get(section, option, setting.default).strip()
+    try:
+        text = configuration.get_config().get(section, option, setting.default).strip()
+    except configparser.InterpolationError:  # %(name)s and ${name} are Luigi's; a lone % is an error
+        refuse(f"[{section}] {option} in luigi.cfg: a % is read as the start of %(name)s; write %% for a %")
     try:
         return setting.parse(text)
     except ValueError:

@@ -10,6 +10,8 @@ import hashlib
 import io
 import json
 import os
+import socket
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,12 +191,15 @@ def check_bad(bad: list[BadPicture], allowed: int, total: int, most: int = 100) 
 
 def _replace(path: Path, content: bytes) -> None:
     """Write beside `path`, flush, rename: the name never shows half a file, even after a power cut."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    beside = path.with_name(f".{path.name}-{socket.gethostname()}-{os.getpid()}-{time.time_ns()}")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
     handle = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -222,13 +227,13 @@ def _read_rows(folder: Path, shard: int) -> NDArray[np.float16]:
 
 
 def is_finished(extraction: Extraction, settings: Settings, shard: int) -> bool:
-    """Whether a shard is finished, unharmed and of this extraction; hashing costs a second for 1.5 GB."""
+    """Whether a shard is finished, unharmed and of this extraction; hashing costs about a second for each GB."""
     folder = settings.folder(extraction.work)
     try:
         result = _read_manifest(folder, shard)
         with _rows_path(folder, shard).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
     wanted = {"backbone": extraction.backbone, "layer": extraction.layer, "weights": extraction.weights_id}
     return (

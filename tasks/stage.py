@@ -9,14 +9,14 @@ To write a stage: a sentence, the flags, `inputs` (what it needs), `build` (one 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 import re
+import shutil
 import socket
 import time
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +24,7 @@ import luigi
 from luigi.cmdline_parser import CmdlineParser
 
 from data import sources
+from data.errors import refusal
 from models import backbone_names
 from models.errors import ModelError
 from tasks import artifacts, parameters, settings
@@ -102,8 +103,9 @@ class Stage(Flagged):
         """Fill the new folder; return facts for the manifest (counts, rates, warnings)."""
         raise NotImplementedError
 
-    def tidy(self) -> None:
-        """Called when the artifact is in its place: remove what only an unfinished run would need."""
+    def keeps_work(self) -> bool:
+        """Is unfinished work of use when the artifact is in its place? Else it is then removed."""
+        return False
 
     def identity(self) -> dict[str, Any]:
         """What else decides the content: a pinned sha256 of something from outside."""
@@ -112,6 +114,10 @@ class Stage(Flagged):
     def costs(self) -> dict[str, int]:
         """For `plan`: bytes to `download` and bytes of `disk` that building would take, as far as known."""
         return {}
+
+    def room(self) -> int:
+        """Bytes that must be free before `build` begins: its costs, less what unfinished work holds already."""
+        return self.costs().get("disk", 0) - artifacts.size(self.work_folder())
 
     def units(self) -> int | None:
         """For `plan`: how many (pictures, bytes) `seconds` grows with, to be given as facts['units'] too."""
@@ -136,7 +142,7 @@ class Stage(Flagged):
 
     @cached_property
     def fingerprint(self) -> str:
-        return hashlib.sha256(json.dumps(self.key, sort_keys=True).encode()).hexdigest()[:16]
+        return artifacts.fingerprint(self.key)
 
     @cached_property
     def slug(self) -> str:
@@ -213,27 +219,39 @@ class Stage(Flagged):
         started = time.time()
         self.warnings: list[str] = []
         self.progress = StageProgress(self, self.stage_name())
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        artifacts.sweep(self.path)
-        folder = artifacts.temporary(self.path)
+        folder = artifacts.temporary_name(self.path)
         try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            artifacts.sweep(self.path)
+            self.need_room(self.room())
+            folder.mkdir()
             used = self._read_inputs()
             facts = self.build(folder)
             self._describe(folder, used, facts, started)
             ours = artifacts.publish(folder, self.path, keep=self.complete)
-            self.tidy()
-            if ours:
-                logger.info(
-                    "built %s in %.1f s: %s", self.get_task_family(), time.time() - started, self.path
-                )
-            else:
-                logger.info("%s: another run made the same artifact first; it is kept", self.stage_name())
-        except OSError as error:
-            raise StageError(f"{error.strerror or error}: {error.filename or self.path}") from error
+        except Exception as error:
+            if not self.complete():
+                if isinstance(error, OSError):
+                    raise StageError(refusal(error, self.path)) from error
+                raise
+            ours = False  # another run was faster, and has removed the work that we were about to use
         finally:
             self.progress.close()
             if os.path.lexists(folder):
                 artifacts.remove(folder)
+        if not self.keeps_work():
+            shutil.rmtree(self.work_folder(), ignore_errors=True)
+        if ours:
+            logger.info("built %s in %.1f s: %s", self.get_task_family(), time.time() - started, self.path)
+        else:
+            logger.info("%s: another run made the same artifact first; it is kept", self.stage_name())
+
+    def need_room(self, size: int) -> None:
+        """Refuse, before the work, what the disk has no room for."""
+        folder, free = settings.artifacts_folder(), shutil.disk_usage(self.path.parent).free
+        if size > free:
+            advice = "make room (gc lists what no longer counts), or put [paths] artifacts on another disk"
+            raise StageError(f"needs {size:,} bytes, but {folder} has only {free:,} free; {advice}")
 
     def _read_inputs(self) -> dict[str, dict[str, str]]:
         """Hash every input before it is read: a flipped byte shows here, and marks that artifact for repair."""
@@ -312,23 +330,18 @@ def walk(root: luigi.Task) -> list[Stage]:
     return list(order.values())
 
 
-_checked = False
-
-
+@cache
 def check_settings() -> None:
     """Refuse unknown settings, once a process, before any flag is read."""
-    global _checked
-    if not _checked:
-        _checked = True
-        flags = {name for name, value in vars(parameters).items() if isinstance(value, parameters.Flag)}
-        stages = _subclasses(Flagged)
-        settings.check({name.lower() for name in flags}, {cls.__name__ for cls in stages})
-        parser = CmdlineParser.get_instance()
-        for name in vars(parser.known_args) if parser else ():
-            stage, _, flag = name.partition("_")
-            if stage in {cls.__name__ for cls in stages} and getattr(parser.known_args, name):
-                flag = flag.replace("_", "-")
-                refuse(f"--{stage}-{flag} would not reach every stage that needs it; write --{flag}")
+    flags = {name for name, value in vars(parameters).items() if isinstance(value, parameters.Flag)}
+    stages = _subclasses(Flagged)
+    settings.check({name.lower() for name in flags}, {cls.__name__ for cls in stages})
+    parser = CmdlineParser.get_instance()
+    for name in vars(parser.known_args) if parser else ():
+        stage, _, flag = name.partition("_")
+        if stage in {cls.__name__ for cls in stages} and getattr(parser.known_args, name):
+            flag = flag.replace("_", "-")
+            refuse(f"--{stage}-{flag} would not reach every stage that needs it; write --{flag}")
 
 
 def _subclasses(cls: type) -> set[type]:

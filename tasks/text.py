@@ -39,8 +39,10 @@ class BuildVocabulary(Stage):
     def build(self, folder: Path) -> dict[str, Any]:
         from data.questions import build_vocabulary
 
-        questions = [one for part in self.parts() for one in read_questions(self, self.dataset, part)]
-        annotations = [one for part in self.parts() for one in read_annotations(self, self.dataset, part)]
+        questions, annotations = [], []
+        for part in self.parts():
+            questions += (asked := read_questions(self, self.dataset, part))
+            annotations += read_annotations(self, self.dataset, part, asked)
         vocabulary = build_vocabulary(questions, annotations, self.answers)
         (folder / "vocabulary.json").write_text(vocabulary.to_json(), encoding="utf-8")
         logger.info(
@@ -158,8 +160,11 @@ def read_questions(
     return annotations.read_questions(path, source.member(split, task, subset))
 
 
-def read_annotations(stage: Stage, dataset: str, split: str) -> Any:
-    """A base split's annotations from `annotations-<split>`, one for each of its questions, in their order."""
+def read_annotations(stage: Stage, dataset: str, split: str, asked: Any = None) -> Any:
+    """A base split's annotations from `annotations-<split>`, one for each of its questions, in their order.
+
+    `asked`: these questions, where the stage has read them already.
+    """
     from data import annotations
 
     source, own_data = sources.dataset(dataset).split(split), sources.dataset(dataset).humans is None
@@ -167,5 +172,6 @@ def read_annotations(stage: Stage, dataset: str, split: str) -> Any:
     path = stage.file(f"annotations-{split}", source.annotations.file)
     found = annotations.read_annotations(path, source.annotations_member, own_data)
     if f"asked-{split}" in stage.upstream:
-        return annotations.in_order(found, read_questions(stage, dataset, split))
+        asked = read_questions(stage, dataset, split) if asked is None else asked
+        return annotations.in_order(found, asked)
     return found

@@ -39,7 +39,7 @@ class TrainModel(TrainingFlags, Stage):
 
     def work_key(self) -> str:
         """Snapshots outlive the run under a constant schedule, for more epochs to go on from."""
-        if self.schedule != "constant":
+        if self.lr_schedule != "constant":
             return self.fingerprint
         return self.__class__(**{**self.param_kwargs, "epochs": 1, "rerun": False}).fingerprint
 
@@ -47,13 +47,16 @@ class TrainModel(TrainingFlags, Stage):
         from models.checkpoints import save_model
         from models.classifiers import parameter_table
         from models.curves import draw_curves, write_events, write_history
-        from models.training import train
+        from models.devices import use_threads
+        from models.training import bytes_needed, train
 
         data, architecture, matrix, bound = self._read()
         options = self._options()
         if self.rerun:
             shutil.rmtree(self.work_folder(), ignore_errors=True)
+        self.need_room(bytes_needed(architecture, options))
         self.work_folder().mkdir(parents=True, exist_ok=True)
+        threads = use_threads(settings.get("compute", "threads"))
         trained = train(
             data,
             architecture,
@@ -69,11 +72,10 @@ class TrainModel(TrainingFlags, Stage):
         write_history(folder / "history.csv", trained.history)
         draw_curves(folder / "curves.png", trained.history)
         write_events(folder / "events", trained.history)
-        return trained.facts | {"last_epoch": trained.history[-1]}
+        return trained.facts | {"threads": threads, "last_epoch": trained.history[-1]}
 
-    def tidy(self) -> None:
-        if self.schedule != "constant":
-            shutil.rmtree(self.work_folder(), ignore_errors=True)
+    def keeps_work(self) -> bool:
+        return bool(self.lr_schedule == "constant")
 
     def _read(self) -> tuple[Any, Any, Any, dict[str, str]]:
         import numpy as np
@@ -116,7 +118,7 @@ class TrainModel(TrainingFlags, Stage):
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             optimiser=self.optimiser,
-            schedule=self.schedule,
+            schedule=self.lr_schedule,
             target=self.target,
             seed=self.seed,
             limit=self.limit_questions or None,

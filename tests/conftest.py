@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
-from commands import Shell
+from commands import Shell, TinyShell
 
 
 @pytest.fixture
@@ -30,3 +32,18 @@ def artifacts(tmp_path, monkeypatch):
 @pytest.fixture
 def shell(tmp_path):
     return Shell(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """(shell, output) of a whole run of the tiny sample, made once and not to be harmed."""
+    shell = TinyShell(tmp_path_factory.mktemp("tiny"))
+    return shell, shell("luigi", "RunAll")
+
+
+@pytest.fixture
+def tiny(tiny_run, tmp_path):
+    """A copy of the finished run in a folder of its own, for tests that harm something."""
+    shell = TinyShell(tmp_path)
+    shutil.copytree(tiny_run[0].artifacts, shell.artifacts, symlinks=True)
+    return shell

@@ -1,0 +1,114 @@
+"""What every artifact's files hold, in words. `tests/docs` compares the names, types and ranks with a finished run."""
+
+from __future__ import annotations
+
+Part = tuple[str, str, str]
+"""Of an HDF5 file: type, shape, meaning. Of a JSON file: "", "", meaning."""
+
+QUESTIONS_H5: dict[str, Part] = {
+    "tokens": ("int32", "(Q, 26)", "word ids, zeros on the left; unknown words have the last id"),
+    "lengths": ("int32", "(Q,)", "how many of the 26 are words"),
+    "question_ids": ("int64", "(Q,)", "the official ids, in the order of the questions file"),
+    "image_ids": ("int64", "(Q,)", "the picture that is asked about"),
+}
+ANSWERS_H5: dict[str, Part] = {
+    "consensus": ("int32", "(Q,)", "class of the consensus answer, -1 outside the classes"),
+    "humans": ("int32", "(Q, H)", "class of each person's answer, -1 outside the classes, -2 no such person"),
+    "question_ids": ("int64", "(Q,)", "the official ids"),
+    "soft_classes": ("int32", "(Q, K)", "every class that earns something, then -2"),
+    "soft_scores": ("float32", "(Q, K)", "its official score, 0 to 1"),
+}
+FEATURES_H5: dict[str, Part] = {
+    "features": ("float16", "(N, *shape)", "a row a picture; contiguous, uncompressed"),
+    "image_ids": ("int64", "(N,)", "ascending; row i is the picture image_ids[i]"),
+    "image_names": ("text", "(N,)", "path in the zip or folder"),
+}
+VOCABULARY_JSON: dict[str, Part] = {
+    "words": ("", "", "list of {word, count}: ids 1, 2, ... by count, then alphabet; 0 is padding"),
+    "unknown_id": ("", "", "the id of words that training did not have: the last"),
+    "answers": ("", "", "list of {answer, count}: classes 0, 1, ... by count, then alphabet"),
+    "questions": ("", "", "training questions"),
+    "kept_questions": ("", "", "those whose consensus answer is a class"),
+}
+
+FILES: dict[str, dict[str, dict[str, Part] | str]] = {
+    "MakeSample": {
+        "sample-*.zip": "JPEG pictures under COCO's names, one zip a split",
+        "Questions_*_sample.zip": "open-ended and multiple-choice questions, in the official format",
+        "Annotations_*_sample.zip": "ten answers to each question, in the official format",
+        "glove.sample.zip": "seeded word vectors as a GloVe text file",
+    },
+    "DownloadImages": {"*": "the zip, under the catalog's name; a link where a copy of yours is used"},
+    "DownloadQuestions": {"*": "the zip, under the catalog's name"},
+    "DownloadAnnotations": {"*": "the zip, under the catalog's name"},
+    "DownloadGlove": {"*": "the zip, under the catalog's name"},
+    "DownloadWeights": {"*": "the .pth file, under the catalog's name"},
+    "ConvertOwnData": {
+        "*-questions.json": "questions in the official format, a file a split",
+        "*-annotations.json": "answers in the official format, a file a split",
+    },
+    "ExtractFeatures": {"features.h5": FEATURES_H5},
+    "BuildVocabulary": {"vocabulary.json": VOCABULARY_JSON},
+    "EncodeQuestions": {"questions.h5": QUESTIONS_H5},
+    "EncodeAnswers": {"answers.h5": ANSWERS_H5},
+    "BuildEmbeddings": {
+        "embeddings.h5": {
+            "matrix": ("float32", "(V, D)", "a vector a word id; zeros for padding and words without one"),
+            "found": ("bool", "(V,)", "which word ids have a vector"),
+        }
+    },
+    "TrainModel": {
+        "model.safetensors": "the weights",
+        "config.json": "architecture, options, and which vocabulary and kind of features they belong to",
+        "history.csv": "loss and accuracy, an epoch a row",
+        "curves.png": "the same, drawn",
+        "events/*": "the same for TensorBoard",
+    },
+    "PredictAnswers": {
+        "results*.json": "[{question_id, answer}, ...], the official format: results.json has all of the split, "
+        "results-test-dev.json that part of test",
+        "predictions.h5": {
+            "question_ids": ("int64", "(Q,)", "the official ids"),
+            "chosen": ("int32", "(Q,)", "the class that was answered, -1 where no choice is a class"),
+            "top_classes": ("int32", "(Q, 5)", "the five best, best first"),
+            "top_probabilities": ("float32", "(Q, 5)", "theirs: softmax over all classes"),
+            "log_likelihoods": ("float32", "(Q,)", "of the consensus answer; not for test"),
+        },
+    },
+    "EvaluateModel": {
+        "accuracy.json": {
+            "overall": ("", "", "the accuracy, in percent"),
+            "perAnswerType": ("", "", "the same for yes/no, number, other"),
+            "perQuestionType": ("", "", "the same for each question type"),
+            "metric": ("", "", "official, or few-answers where some questions have fewer than ten"),
+            "questions": ("", "", "how many were judged"),
+            "baselines": ("", "", "two priors that see no picture, judged alike"),
+            "seed": ("", "", "loss, exact_match and any_of_ten, as the original prints them"),
+        }
+    },
+    "Report": {"report.html": "the page, in one file"},
+    "RunAll": {},
+    "ImportFiles": {"*": "a link to the zip, or to the three files"},
+    "ImportFeatures": {"features.h5": FEATURES_H5},
+    "ImportVocabulary": {"vocabulary.json": VOCABULARY_JSON},
+    "ImportQuestions": {"questions.h5": QUESTIONS_H5},
+    "ImportAnswers": {"answers.h5": ANSWERS_H5},
+}
+
+MANIFEST: dict[str, str] = {
+    "manifest_version": "of this form",
+    "key": "all that decides the content: stage, version, parameters, and the fingerprints of the inputs",
+    "files": "{name: {size, sha256}}",
+    "digest": "sha256 over the names and hashes of the result files",
+    "inputs": "{name: {path, digest}}: what was read",
+    "started": "seconds since 1970",
+    "finished": "seconds since 1970",
+    "seconds": "how long it took",
+    "host": "where",
+    "source": "digest of the code that made it",
+    "facts": "what the stage found: counts, device, precision, accuracy",
+    "warnings": "what a person should know, such as pictures left out",
+    "versions": "of Python and the libraries",
+    "commit": "of this project; + where files differed from it",
+    "platform": "operating system and processor",
+}

@@ -1,0 +1,193 @@
+"""The reference's part on luigi.cfg, the command line and the catalog."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+from collections.abc import Iterable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+from data import sources
+from data.catalog import load
+from pipeline.__main__ import USAGE, human, main
+from tasks.settings import PROJECT, SETTINGS
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head), *map(list, rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def settings() -> list[str]:
+    lines = [
+        "## luigi.cfg",
+        "The only configuration file. The nearest wins: the file that `LUIGI_CONFIG_PATH` names, `./luigi.cfg`, the "
+        "project's own. A relative path starts at the file that states it. Nothing but `[experiment]` moves an "
+        "artifact's path. `VQA_CATALOG` may name a file that takes the place of data/catalog.toml.",
+    ]
+    for section, rows in _cfg().items():
+        ours = SETTINGS.get(section, {})
+        lines.append(f"### [{section}]" + ("" if ours or section == "experiment" else " (Luigi's own)"))
+        if missing := ours.keys() - {row.name for row in rows}:
+            raise SystemExit(f"luigi.cfg does not show {', '.join(sorted(missing))} in [{section}]")
+        if section == "experiment":
+            lines.append("Defaults for the flags of all stages: every [flag](#flags), with underscores.")
+        elif ours:
+            cells = [(f"`{row.name}`", row.shown, ours[row.name].expected, row.comment) for row in rows]
+            lines.append(table(("setting", "default", "value", "meaning"), cells))
+        else:
+            cells_here = [(f"`{row.name}`", "not set" if row.off else row.shown, row.comment) for row in rows]
+            lines.append(table(("setting", "here", "meaning"), cells_here))
+    return lines
+
+
+class _Row(NamedTuple):
+    """A setting in luigi.cfg; `off`: it stands there as a comment."""
+
+    name: str
+    shown: str
+    comment: str
+    off: bool
+
+
+def _cfg() -> dict[str, list[_Row]]:
+    """The project's luigi.cfg by section, each setting with the comment above it."""
+    found: dict[str, list[_Row]] = {}
+    rows: list[_Row] = []
+    comment: list[str] = []
+    for line in (PROJECT / "luigi.cfg").read_text(encoding="utf-8").splitlines():
+        if section := re.fullmatch(r"\[(\w+)\]", line):
+            rows = found.setdefault(section[1], [])
+        elif setting := re.fullmatch(r"(#?)([\w-]+) = ?(.*)", line):
+            shown = f"`{setting[3]}`" if setting[3] else "empty"
+            rows.append(_Row(setting[2], shown, " ".join(comment), bool(setting[1])))
+        elif line.startswith("# ") and not line.startswith("# --"):
+            comment.append(line[2:])
+            continue
+        comment = []
+    return found
+
+
+def commands() -> list[str]:
+    lines = [
+        "## Command line",
+        "`luigi --module pipeline STAGE --help` lists a stage's flags and Luigi's. Exit codes of `luigi` are those of "
+        "`[retcode]` above; `python -m pipeline` ends with 0, with 1 after an error or where `verify` finds a "
+        "difference, with 2 for a command line that it can't read.",
+        f"```text shown\nusage: {USAGE}\n```",
+        "TASK is a stage as `luigi` takes it, RunAll where none is named.",
+    ]
+    for name in dict.fromkeys(re.findall(r"python -m pipeline (\w+)", USAGE)):
+        parser = _parser(name)
+        rows = [_argument(one) for one in parser._actions if one.dest != "help"] if parser else []
+        lines += (
+            [f"### python -m pipeline {name}", table(("argument", "value", "meaning"), rows)] if rows else []
+        )
+    targets = re.findall(r"^([a-z-]+):.*## (.*)$", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.M)
+    return [
+        *lines,
+        "### make",
+        table(("target", "does"), ((f"`make {name}`", text) for name, text in targets)),
+    ]
+
+
+class _Caught(BaseException):
+    """Carries a parser out of a command before it does anything."""
+
+
+def _parser(command: str) -> argparse.ArgumentParser | None:
+    """The parser of one of our commands; None for those that take a TASK and its flags only."""
+
+    def catch(parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        raise _Caught(parser)
+
+    silence = io.StringIO()
+    with (
+        mock.patch.object(argparse.ArgumentParser, "parse_known_args", catch),
+        redirect_stdout(silence),
+        redirect_stderr(silence),
+    ):
+        try:
+            main([command])
+        except _Caught as caught:
+            parser: argparse.ArgumentParser = caught.args[0]
+            return parser if parser.prog == f"python -m pipeline {command}" else None
+    return None
+
+
+def _argument(action: argparse.Action) -> tuple[str, str, str]:
+    kinds = {int: "a whole number", float: "a number", Path: "a path", None: "text"}
+    kind = (
+        "none"
+        if action.nargs == 0
+        else ", ".join(map(str, action.choices or [])) or kinds.get(action.type, "text")
+    )  # type: ignore[call-overload]
+    names = (
+        ", ".join(f"`{name}`" for name in action.option_strings)
+        or f"`{action.metavar or action.dest.upper()}`"
+    )
+    return names + (" (needed)" if action.required else ""), kind, (action.help or "").replace("%%", "%")
+
+
+# ----------------------------------------------------------------------------------------------------- catalog
+
+
+def own_catalog() -> sources.Catalog:
+    """The project's catalog alone, whatever is put beside it here."""
+    return load(sources.CATALOG)
+
+
+def catalog_tables() -> list[str]:
+    catalog = own_catalog()
+    datasets = [
+        (
+            name,
+            split,
+            part.image_set,
+            _count(part.question_count),
+            ", ".join(part.members),
+            ", ".join(one.tasks()),
+        )
+        for name, one in catalog.datasets.items()
+        for split, part in one.splits.items()
+    ]
+    image_sets = [
+        (name, _count(one.images), one.source.file, _size(one.source), one.source.licence)
+        for name, one in catalog.image_sets.items()
+    ]
+    vectors = [
+        (name, str(one.dimensions), one.source.file, _size(one.source), one.source.licence)
+        for name, one in catalog.gloves.items()
+    ]
+    weights = [(name, one.file, _size(one), one.licence) for name, one in catalog.weights.items()]
+    return [
+        "## Catalog",
+        "What data/catalog.toml knows, with the addresses, sizes and hashes of every file. A size that nobody "
+        "publishes is shown as -. [Licences](licences.md) says more.",
+        "### Datasets",
+        table(("dataset", "split", "image set", "questions", "subsets", "tasks"), datasets),
+        "### Image sets",
+        table(("image set", "pictures", "file", "size", "licence"), image_sets),
+        "### Word vectors",
+        table(("--glove", "dimensions", "file", "size", "licence"), vectors),
+        "### Pretrained weights",
+        table(("backbone", "file", "size", "licence"), weights),
+        "Questions and annotations of VQA: " + _licence_of(catalog) + ".",
+    ]
+
+
+def _licence_of(catalog: sources.Catalog) -> str:
+    return catalog.datasets["vqa-v1"].splits["train"].questions.licence
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
+
+
+def _size(source: sources.Source) -> str:
+    return "-" if source.bytes is None else human(source.bytes)

@@ -1,0 +1,22 @@
+"""Tensors to a .safetensors file, so that a full disk is an OSError like any other."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write contiguous CPU tensors. OSError where the system refuses, which safetensors only says in words."""
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        found = re.search(r"os error (\d+)", str(error))
+        number = int(found[1]) if found else errno.EIO
+        raise OSError(number, os.strerror(number) if found else str(error), str(path)) from error

@@ -1,0 +1,116 @@
+"""`python -m pipeline runs` lists trained models, `compare` sets two of them side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tasks import comparing, settings
+from tasks.comparing import Evaluation
+from tasks.runs import Run, find_run, trained_runs
+
+
+def runs(arguments: list[str]) -> int:
+    """List the trained models, newest first, by dataset: when, how long, how good, and what differs between them."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline runs", description=runs.__doc__)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    flags = parser.parse_args(arguments)
+    found = trained_runs()
+    judged = comparing.evaluations(found)
+    if flags.json:
+        print(json.dumps([_as_json(run, judged[run.fingerprint], found) for run in found], indent=1))
+    elif not found:
+        print(
+            f"no trained model in {settings.artifacts_folder()}; to train one: luigi --module pipeline RunAll"
+        )
+    else:
+        print("\n\n".join(_tables(found, judged)))
+    return 0
+
+
+def _as_json(run: Run, judged: list[Evaluation], all_runs: list[Run]) -> dict[str, Any]:
+    alike = _same_data(run, all_runs)
+    return {
+        "run": run.fingerprint,
+        "folder": str(run.folder),
+        "finished": _iso(run.manifest["finished"]),
+        "minutes": round(comparing.training_seconds(run) / 60, 2),
+        "parameters": run.parameters,
+        "differs": {
+            name: run.parameters[name] for name in comparing.varying(alike) if name in run.parameters
+        },
+        "evaluations": [
+            {
+                "split": one.split,
+                "task": one.task,
+                **{name: one.accuracy[name] for name in ("overall", "perAnswerType", "questions", "metric")},
+            }
+            for one in judged
+        ],
+    }
+
+
+def _same_data(run: Run, all_runs: list[Run]) -> list[Run]:
+    """Runs of the same dataset: only between these is it told what differs, as the rest follows from the data."""
+    return [other for other in all_runs if other.parameters["dataset"] == run.parameters["dataset"]]
+
+
+def _tables(found: list[Run], judged: dict[str, list[Evaluation]]) -> list[str]:
+    """One table a dataset."""
+    datasets = dict.fromkeys(run.parameters["dataset"] for run in found)
+    return [
+        _table(name, [run for run in found if run.parameters["dataset"] == name], judged) for name in datasets
+    ]
+
+
+def _table(dataset: str, found: list[Run], judged: dict[str, list[Evaluation]]) -> str:
+    columns = comparing.varying(found) or ["model", "epochs"]
+    rows = [["run", "trained", "minutes", "accuracy", *columns]]
+    for run in found:
+        rows.append(
+            [
+                run.fingerprint,
+                _iso(run.manifest["finished"])[:16].replace("T", " "),
+                f"{comparing.training_seconds(run) / 60:.1f}",
+                ", ".join(_accuracy(one) for one in judged[run.fingerprint]) or "not judged",
+                *(str(run.parameters.get(name, "–")) for name in columns),
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    return "\n".join([f"{dataset} ({len(found)} trained)", *lines])
+
+
+def _accuracy(one: Evaluation) -> str:
+    """'76.05', and what it is of where that is not the open-ended val."""
+    about = " ".join(word for word in (one.split, one.task) if word not in ("val", "open-ended"))
+    return f"{one.accuracy['overall']:.2f}{f' ({about})' if about else ''}"
+
+
+def _iso(finished: float) -> str:
+    return datetime.fromtimestamp(finished, UTC).isoformat(timespec="seconds")
+
+
+def compare(arguments: list[str]) -> int:
+    """Print how two trained models differ and write the page that shows it."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline compare", description=compare.__doc__)
+    parser.add_argument(
+        "first", metavar="A", help="a run as `runs` lists it: its hex digits, or the first few"
+    )
+    parser.add_argument("second", metavar="B", help="another")
+    parser.add_argument("--out", type=Path, help="the page (default: compare-A-B.html in this folder)")
+    flags = parser.parse_args(arguments)
+    from data.comparison import format_comparison, write_comparison
+
+    first, second = find_run(flags.first), find_run(flags.second)
+    out = flags.out or Path(f"compare-{first.fingerprint[:8]}-{second.fingerprint[:8]}.html")
+    both, picture = comparing.compare(first, second)
+    facts = write_comparison(out, both, picture)
+    print(format_comparison(both, facts))
+    print(f"\npage: {out.resolve()}")
+    return 0

@@ -1,0 +1,233 @@
+"""A disk that is full, read-only, or not ours, and folders with odd names.
+
+The disk is a tmpfs of a stated size, filled up to what a test leaves free; where none can be mounted these tests are
+skipped, and the limit on the size of a file (ulimit -f) still stands for one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from commands import TinyShell
+from small_disk import PAGE, small_disks
+from watched import contents, watched
+
+
+@pytest.fixture
+def disk(tmp_path):
+    with small_disks(tmp_path / "disk") as make:
+        yield make
+
+
+@pytest.fixture
+def tiny_on_disk(tiny_run, disk):
+    """A copy of the finished run on a disk of 32 MB."""
+    small = disk(32 << 20)
+    shell = TinyShell(small.path)
+    shutil.copytree(tiny_run[0].artifacts, shell.artifacts, symlinks=True)
+    return shell, small
+
+
+# ------------------------------------------------------------------------------- stages, by the command line
+
+
+def digest_of(artifact: Path) -> str:
+    return json.loads((artifact / "manifest.json").read_bytes())["digest"]
+
+
+def fails(shell: TinyShell, said: str, *words: object, blocks: int | None = None) -> str:
+    """The command ends in one line that says so, with exit code 30; nothing that was there is touched."""
+    before = contents(shell.artifacts)
+    limit = ["sh", "-c", f'ulimit -f {blocks}; exec "$@"', "sh"] if blocks is not None else []
+    result = watched([*limit, *shell.command(*words)], shell.folder, shell.environment())
+    assert result.code == 30 and said in result.output and "Traceback" not in result.output, result.output
+    after = contents(shell.artifacts)
+    assert {name: after.get(name) for name in before if not name.startswith(".work/")} == {
+        name: found for name, found in before.items() if not name.startswith(".work/")
+    }
+    assert not [name for name in after if "/." in f"/{name}" and not name.startswith(".work/")], after.keys()
+    return result.output
+
+
+def test_the_sample_is_refused_at_the_start_and_stopped_in_the_middle(disk):
+    small = disk(32 << 20)
+    shell = TinyShell(small.path)
+    small.leave(100 * 1024)
+    assert "but" in fails(
+        shell, "MakeSample failed: needs 192,000 bytes", "luigi", "MakeSample", "--size", "tiny"
+    )
+    small.release()
+    fails(shell, "File too large; the system allows no file as large", *MAKE_TINY, blocks=20)
+    shell(*MAKE_TINY)
+    shell("pipeline", "verify")
+
+
+MAKE_TINY = ("luigi", "MakeSample", "--size", "tiny")
+
+
+@pytest.mark.slow
+def test_features_are_refused_at_the_start_and_stopped_in_the_middle(tiny_on_disk):
+    shell, small = tiny_on_disk
+    artifact = shell.artifact("extract-features", "train")
+    before = digest_of(artifact)
+    shutil.rmtree(artifact)
+    command = ("luigi", "ExtractFeatures", "--image-set", "sample-train")
+    small.leave(12 * 1024)
+    known = (
+        "--backbone",
+        "resnet50",
+        "--layer",
+        "pooled",
+    )  # 8 pictures, 2048 float16, twice while shards are merged
+    fails(shell, "ExtractFeatures failed: needs 65,536 bytes, but", *command, *known)
+    for room in (4, 12, 16):  # rows of a shard, its manifest, then the merged file: each in turn has no room
+        for work in (shell.artifacts / ".work").glob("extract-features-*"):
+            shutil.rmtree(work)
+        small.leave(room * 1024)
+        assert "No space left on device; make room" in fails(shell, "ExtractFeatures failed", *command)
+        assert not artifact.exists()
+    small.release()
+    shell(*command)
+    assert digest_of(artifact) == before
+    shell("pipeline", "verify")
+
+
+@pytest.mark.slow
+def test_training_is_refused_at_the_start_and_stopped_in_the_middle(tiny_on_disk):
+    shell, small = tiny_on_disk
+    artifact = shell.artifact("train-model")
+    before = digest_of(artifact)
+    shutil.rmtree(artifact)
+    shutil.rmtree(shell.artifacts / ".work")
+    small.leave(100 * 1024)
+    fails(shell, "TrainModel failed: needs ", "luigi", "TrainModel")
+    small.release()
+    fails(shell, "File too large; the system allows no file as large", "luigi", "TrainModel", blocks=100)
+    assert not artifact.exists()
+    shell("luigi", "TrainModel")
+    assert digest_of(artifact) == before
+
+
+SMALL_STAGES = {
+    "build-vocabulary": ("BuildVocabulary",),
+    "encode-questions": ("EncodeQuestions", "--split", "val"),
+    "encode-answers": ("EncodeAnswers", "--split", "val"),
+    "build-embeddings": ("BuildEmbeddings",),
+    "predict-answers": ("PredictAnswers",),
+    "evaluate-model": ("EvaluateModel",),
+    "report": ("Report",),
+    "download-glove": ("DownloadGlove", "--glove", "glove.sample.300d"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", SMALL_STAGES)
+def test_every_other_stage_is_stopped_by_a_full_disk_and_mended_by_room(tiny_on_disk, stage):
+    shell, small = tiny_on_disk
+    artifact = shell.artifact(stage, "val" if stage.startswith("encode") else "")
+    before = digest_of(artifact)
+    shutil.rmtree(artifact)
+    for room in (0, PAGE):
+        small.leave(room)
+        fails(shell, "No space left on device; make room", "luigi", *SMALL_STAGES[stage])
+        assert not artifact.exists()
+    small.release()
+    shell("luigi", *SMALL_STAGES[stage])
+    assert digest_of(artifact) == before or stage == "report"
+
+
+# --------------------------------------------------------------------------------- read-only, not permitted
+
+
+@pytest.mark.slow
+def test_a_read_only_disk_can_be_looked_at_and_says_so_when_written_to(tiny_on_disk):
+    shell, small = tiny_on_disk
+    features_file = shell.artifact("extract-features", "train") / "features.h5"
+    content = bytearray(features_file.read_bytes())
+    content[-9] ^= 1
+    features_file.write_bytes(content)
+    small.read_only()
+    assert "nothing to do" in shell("luigi", "RunAll")
+    assert "nothing to do" in shell("pipeline", "plan")
+    assert "features.h5 has sha256" in shell("pipeline", "verify", code=1)  # though it can't be marked
+    fails(
+        shell,
+        "Read-only file system; set [paths] artifacts in luigi.cfg",
+        "luigi",
+        "TrainModel",
+        "--epochs",
+        3,
+    )
+    fails(shell, "Read-only file system", "luigi", "BuildVocabulary", "--rerun")
+
+
+@pytest.fixture
+def nobody(tiny_run):
+    """A finished run that belongs to root, and the start of a command that runs without root's rights."""
+    prefix = []
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("setpriv, which gives up root's rights, is not installed")
+        prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    folder = Path(tempfile.mkdtemp())
+    shell = TinyShell(folder)
+    shutil.copytree(tiny_run[0].artifacts, shell.artifacts, symlinks=True)
+    folder.chmod(0o755)
+    ours = watched([*prefix, sys.executable, "-c", "import pipeline"], folder, shell.environment())
+    if ours.code:
+        pytest.skip("this checkout can't be read without root's rights")
+    yield shell, prefix
+    for path in (shell.artifacts, *shell.artifacts.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_without_permission_it_is_one_line(nobody):
+    shell, prefix = nobody
+    for path in (shell.artifacts, *shell.artifacts.rglob("*")):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o555)
+
+    def said(*words: object) -> tuple[int, str]:
+        done = watched(
+            [*prefix, *shell.command(*words)], shell.folder, shell.environment(HOME="/nonexistent")
+        )
+        assert "Traceback" not in done.output, done.output
+        return done.code, done.output
+
+    assert said("luigi", "RunAll")[0] == 0
+    code, output = said("luigi", "TrainModel", "--epochs", 3)
+    assert code == 30 and "Permission denied; set [paths] artifacts in luigi.cfg" in output
+    shell.artifacts.chmod(0)
+    code, output = said("luigi", "RunAll")
+    assert code == 30 and "Permission denied" in output
+    assert said("pipeline", "plan")[0] in (0, 1)
+
+
+# ------------------------------------------------------------------------------------------------ odd names
+
+
+@pytest.mark.slow
+def test_a_folder_with_spaces_and_other_alphabets(tmp_path, tiny_run):
+    folder = tmp_path / "Meine Daten 数据 [1] 'a' $HOME & *"
+    folder.mkdir()
+    shell = TinyShell(folder)
+    mirror = folder / "a mirror é"
+    mirror.mkdir()
+    shell.configure(f"[sources]\nmirror = {mirror.as_uri()}\n")
+    shell("luigi", "RunAll")
+    for stage in ("train-model", "predict-answers", "evaluate-model"):
+        assert digest_of(shell.artifact(stage)) == digest_of(tiny_run[0].artifact(stage))
+    (shell.artifact("build-embeddings") / "embeddings.h5").unlink()
+    assert "embeddings.h5 is missing" in shell("pipeline", "plan")
+    assert shell.built(shell("luigi", "RunAll")) == ["BuildEmbeddings"]
+    shell("pipeline", "verify")
+    shell("pipeline", "gc", "RunAll", "--epochs", 1, "--yes")
