@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipInfo
-from zlib import error
 
-from isal import isal_zlib as zlib  # its error is zlib.error
+from isal import isal_zlib as zlib
+from isal.igzip_lib import IsalError
 
 from data.archives import MEMBER_BYTES, Archive, list_members
 from data.errors import DataError
@@ -66,7 +66,7 @@ def _inflate(zip_path: Path, info: ZipInfo) -> Iterator[bytes]:
             if done > info.file_size:
                 break
             yield piece
-    except (OSError, error, ValueError) as fault:
+    except (OSError, IsalError, ValueError) as fault:
         raise _damaged(zip_path, info, str(fault)) from fault
     if done != info.file_size or crc != info.CRC:
         raise _damaged(zip_path, info, f"{done:,} bytes or more, CRC {crc:08x}")

@@ -10,6 +10,7 @@ import luigi
 from luigi.cmdline_parser import CmdlineParser
 
 from pipeline import cache, exchange
+from pipeline.asking import ask
 from pipeline.features_tool import features
 from tasks import artifacts, settings
 from tasks.errors import UsageError, nearest
@@ -25,6 +26,8 @@ USAGE = """python -m pipeline plan [TASK] [flags]                 what a run wou
                                                                 the official accuracy of any results file
        python -m pipeline features PICTURES --out features.h5 [--backbone vgg16] [--layer fc7] [--weights ...]
                                                                 features of any folder or zip of pictures
+       python -m pipeline ask PICTURE QUESTION [QUESTION ...] [--run RUN] [--json]
+                                                                a trained model's answers about any picture
        python -m pipeline export [TASK] [flags] --to DIR        a finished run as the original project's three files
        python -m pipeline import --from ZIP [--annotations vqa-v1]
                                                                 these files as the dataset seed-v1"""
@@ -32,6 +35,7 @@ USAGE = """python -m pipeline plan [TASK] [flags]                 what a run wou
 
 def main(arguments: list[str]) -> int:
     commands = {
+        "ask": ask,
         "plan": plan,
         "verify": verify,
         "gc": gc,

@@ -14,7 +14,7 @@ from data.errors import DataError
 from tasks import artifacts, settings
 from tasks.download import DownloadImages
 from tasks.judged import picture_reader, read_history, read_judged
-from tasks.runs import Run
+from tasks.runs import Run, here
 
 if TYPE_CHECKING:
     from data.comparison import Comparison, Side
@@ -76,7 +76,7 @@ def _trace(folder: Path) -> tuple[Evaluation, str] | None:
     manifest = _manifest(folder, "EvaluateModel")
     if manifest is None or "predictions" not in manifest["inputs"]:
         return None
-    predictions = _manifest(_here(manifest["inputs"]["predictions"]["path"]), "PredictAnswers")
+    predictions = _manifest(here(manifest["inputs"]["predictions"]["path"]), "PredictAnswers")
     if predictions is None or predictions["digest"] != manifest["inputs"]["predictions"]["digest"]:
         return None
     inputs = predictions["inputs"] | manifest["inputs"]
@@ -86,7 +86,7 @@ def _trace(folder: Path) -> tuple[Evaluation, str] | None:
         flags["eval_split"],
         flags["task"],
         manifest["finished"],
-        {name: _here(used["path"]) for name, used in inputs.items()},
+        {name: here(used["path"]) for name, used in inputs.items()},
         {name: used["digest"] for name, used in inputs.items()},
     )
     return one, inputs["model"]["digest"]
@@ -95,12 +95,6 @@ def _trace(folder: Path) -> tuple[Evaluation, str] | None:
 def _manifest(folder: Path, stage: str) -> dict[str, Any] | None:
     state = artifacts.inspect(folder, stage)
     return state.manifest if state.status == "complete" else None
-
-
-def _here(recorded: str) -> Path:
-    """Where an input lies now: the artifacts folder may have been moved since."""
-    path = Path(recorded)
-    return settings.artifacts_folder() / path.parent.name / path.name
 
 
 def training_seconds(run: Run) -> float:

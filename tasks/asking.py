@@ -1,0 +1,130 @@
+"""A trained model for anyone's picture and question, with all that it was trained with: by its manifests alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data.errors import DataError
+from tasks import settings
+from tasks.runs import Run, find_run, input_of
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the model says to one question: answers with their probabilities, best first, and words it never saw."""
+
+    question: str
+    answers: list[tuple[str, float]]
+    unknown_words: list[str]
+
+
+class Model:
+    """A trained model, ready to be asked; its backbone is loaded with the first picture."""
+
+    def __init__(self, run: Run) -> None:
+        from data.questions import Vocabulary
+        from models.checkpoints import load_model as load
+
+        self.run = run
+        self.classifier, self.config = load(run.folder)
+        path = input_of(run, "vocabulary") / "vocabulary.json"
+        self.vocabulary = Vocabulary.from_json(path.read_text(encoding="utf-8"))
+        self._backbone: Any = None
+
+    def ask(self, picture: Path | str | bytes, *questions: str) -> list[Answers]:
+        """The five likeliest answers to each question about a picture: its path, or the bytes of its file.
+
+        DataError or ModelError where the picture can't be read, a question is empty, or what the model was
+        trained with is gone.
+        """
+        import numpy as np
+
+        from data.questions import encode_texts, unknown_words
+        from models.devices import use_threads
+        from models.prediction import predict
+
+        if not questions or not all(question.strip() for question in questions):
+            raise DataError("an empty question; ask something, such as: What colour is the bus?")
+        use_threads(settings.get("compute", "threads"))
+        features = self._look(picture) if self.classifier.image is not None else None
+        tokens, _ = encode_texts(questions, self.vocabulary)
+        found = predict(
+            self.classifier,
+            tokens,
+            np.zeros(len(tokens), np.int64),
+            features,
+            target=self.config["options"]["target"],
+            device=settings.get("compute", "device"),
+            precision=settings.get("compute", "precision"),
+        )
+        return [
+            Answers(
+                question,
+                [
+                    (self.vocabulary.answers[number], float(share))
+                    for number, share in zip(classes.tolist(), shares, strict=True)
+                ],
+                unknown_words(question, self.vocabulary),
+            )
+            for question, classes, shares in zip(
+                questions, found.top_classes, found.top_probabilities, strict=True
+            )
+        ]
+
+    def _look(self, picture: Path | str | bytes) -> Any:
+        """(1, *shape) float16 features of the picture."""
+        from models.extraction import extract
+
+        content, name = picture, "the picture"
+        if not isinstance(content, bytes):
+            name = str(picture)
+            try:
+                content = Path(name).expanduser().read_bytes()
+            except OSError as error:
+                raise DataError(f"{name}: can't be read: {error.strerror}") from error
+        self._backbone = self._backbone or self._load_backbone()
+        rows = extract(self._backbone, [content], batch=1)
+        if rows.bad:
+            raise DataError(f"{name}: {rows.bad[0]}")
+        return rows.features
+
+    def _load_backbone(self) -> Any:
+        """The backbone whose features the model was trained on; refused where it can't be the same."""
+        from models.backbones import load_backbone
+        from models.devices import pick_device, pick_precision
+
+        flags = self.run.parameters
+        features = min(name for name in self.run.manifest["inputs"] if name.startswith("features-"))
+        made = input_of(self.run, features)
+        if made.parent.name != "extract-features":
+            raise DataError(
+                f"{self.run.name} was trained on imported features: the network that made them is not here, so it "
+                "can't look at other pictures; ask a model that was trained on features of ExtractFeatures"
+            )
+        device = pick_device(settings.get("compute", "device"))
+        precision = pick_precision(device, settings.get("compute", "precision"))
+        weights = self._weights(features)
+        return load_backbone(flags["backbone"], flags["layer"], weights, device, precision)
+
+    def _weights(self, features: str) -> str:
+        """random:SEED, or a file that has the very sha256 that the features name."""
+        from data.local import sha256_file
+
+        weights = str(self.run.parameters["weights"])
+        if weights.startswith("random:"):
+            return weights
+        if weights == "pretrained":
+            folder = input_of(self.run, features, "weights")
+            return str(next(path for path in folder.iterdir() if path.suffix in (".pth", ".safetensors")))
+        recorded = re.search(r"weights=([0-9a-f]+)", self.config["bound"]["features"])
+        if not Path(weights).is_file() or recorded is None or sha256_file(Path(weights)) != recorded[1]:
+            raise DataError(f"{weights}: not the weights that {self.run.name} was trained with, or gone")
+        return weights
+
+
+def load_model(run: str = "") -> Model:
+    """The newest trained model, or that of `run`: a name or fingerprint of `python -m pipeline runs`."""
+    return Model(find_run(run))

@@ -1,0 +1,62 @@
+"""Asking a trained model about a picture: the same answers as the pipeline's, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import h5py
+import pytest
+
+
+@pytest.fixture(scope="module")
+def picture(tiny_run, tmp_path_factory):
+    """(the shell, a picture of the validation split on disk, its image id)."""
+    shell = tiny_run[0]
+    with zipfile.ZipFile(shell.artifact("make-sample") / "sample-val.zip") as archive:
+        name = min(name for name in archive.namelist() if name.endswith(".jpg"))
+        path = tmp_path_factory.mktemp("ask") / "photo.jpg"
+        path.write_bytes(archive.read(name))
+    return shell, path, int(name.split("_")[-1].split(".")[0])
+
+
+def test_the_answers_are_the_pipelines(picture):
+    shell, path, image_id = picture
+    with zipfile.ZipFile(shell.artifact("make-sample") / "Questions_Val_sample.zip") as archive:
+        asked = json.loads(archive.read("OpenEnded_sample_val_questions.json"))["questions"]
+    mine = [one for one in asked if one["image_id"] == image_id][:3]
+    output = shell("pipeline", "ask", path, *(one["question"] for one in mine), "--json")
+    answers = json.loads(output[output.index("{") :])["asked"]
+    vocabulary = json.loads((shell.artifact("build-vocabulary") / "vocabulary.json").read_text())["answers"]
+    with h5py.File(shell.artifact("predict-answers") / "predictions.h5") as file:
+        row_of = {number: row for row, number in enumerate(file["question_ids"][:].tolist())}
+        for one, found in zip(mine, answers, strict=True):
+            row = row_of[one["question_id"]]
+            expected = {
+                vocabulary[number]["answer"]: share
+                for number, share in zip(
+                    file["top_classes"][row].tolist(), file["top_probabilities"][row].tolist(), strict=True
+                )
+            }
+            assert found["question"] == one["question"] and found["unknown_words"] == []
+            assert dict(found["answers"]) == pytest.approx(expected, abs=2e-3)
+
+
+def test_unknown_words_are_named(picture):
+    shell, path, _ = picture
+    output = shell("pipeline", "ask", path, "What colour is the zeppelin?")
+    assert "words that training did not have: " in output and "zeppelin" in output and "%" in output
+
+
+def test_what_is_refused(picture, tmp_path):
+    shell, path, _ = picture
+    text = tmp_path / "text.jpg"
+    text.write_text("<html>not a picture")
+    for words, message in (
+        (("ask", tmp_path / "none.jpg", "What?"), "none.jpg: can't be read"),
+        (("ask", text, "What?"), "text.jpg: "),
+        (("ask", path, " "), "an empty question"),
+        (("ask", path, "What?", "--run", "nope"), "nope: no such run"),
+    ):
+        output = shell("pipeline", *words, code=1)
+        assert "error: " in output and message in output and "Traceback" not in output
