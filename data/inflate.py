@@ -66,7 +66,7 @@ def _inflate(zip_path: Path, info: ZipInfo) -> Iterator[bytes]:
             if done > info.file_size:
                 break
             yield piece
-    except (OSError, IsalError, ValueError) as fault:
+    except (OSError, IsalError, ValueError) as fault:  # type: ignore[misc]  # its stub says more of it
         raise _damaged(zip_path, info, str(fault)) from fault
     if done != info.file_size or crc != info.CRC:
         raise _damaged(zip_path, info, f"{done:,} bytes or more, CRC {crc:08x}")

@@ -15,6 +15,7 @@ logs.install()
 careful_ctrl_c()
 
 from pipeline.graph import RunAll  # noqa: E402
+from tasks.asking import load_model  # noqa: E402
 from tasks.download import (  # noqa: E402
     DownloadAnnotations,
     DownloadGlove,
@@ -50,4 +51,5 @@ __all__ = [
     "Report",
     "RunAll",
     "TrainModel",
+    "load_model",
 ]
