@@ -40,7 +40,8 @@ def test_every_stage_flag_and_setting_has_its_line(generated):
     import pipeline
     from tasks import settings
 
-    for name in (*pipeline.__all__, "ConvertOwnData"):
+    stages = [name for name in pipeline.__all__ if isinstance(getattr(pipeline, name), type)]
+    for name in (*stages, "ConvertOwnData"):
         assert f"\n### {name}\n" in generated
         for flag, _ in getattr(pipeline, name).get_params():
             assert f"| `--{flag.replace('_', '-')}` |" in generated
