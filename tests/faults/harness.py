@@ -306,6 +306,8 @@ def _content(path: Path) -> object:
         return path.read_bytes()
     if path.name.startswith("events"):
         return "events"  # times all through
+    if path.name == "report.html":
+        return "report"  # it shows when, and for how long, each stage ran
     text = re.sub(r'"path": ".*/artifacts/', '"path": "', path.read_text(encoding="utf-8"))
     if path.suffix == ".csv":
         return [(row["epoch"], row["loss"], row["exact_match"]) for row in csv.DictReader(text.splitlines())]
