@@ -311,12 +311,6 @@ def _content(path: Path) -> object:
     text = re.sub(r'"path": ".*/artifacts/', '"path": "', path.read_text(encoding="utf-8"))
     if path.suffix == ".csv":
         return [(row["epoch"], row["loss"], row["exact_match"]) for row in csv.DictReader(text.splitlines())]
-    if path.suffix == ".html":
-        text = re.sub(r'width="[\d.]+%"|[-\d]+ \d\d:\d\d UTC', "", text)
-        text = re.sub(r"(\d+ (h|min) )?[\d.,]+ (s|min|bytes|kB|MB)\b", "", text)
-        return sorted(
-            re.split("<details|</details>", text)
-        )  # stages stand in the order in which they were built
     return _without_times(json.loads(text))
 
 
