@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from faults.harness import KILLS, Blow, Run, Undisturbed, marked, undisturbed
 
-MOMENTS = ("inside", "change", "change", "clock")
+MOMENTS = ("inside", "inside", "change", "change", "change", "clock")
 
 
 class Case:
@@ -45,17 +45,21 @@ class Case:
 
     def live(self) -> None:
         """All blows, then the end; stops at the first thing that is wrong."""
-        steps = [self.kill] * 4 + [self.damage, self.kill_a_child, self.two_at_once]
-        for _ in range(self.rng.randint(4, 8)):
+        steps = [self.kill] * 9 + [self.damage, self.kill_a_child, self.two_at_once]
+        for _ in range(self.rng.randint(6, 12)):
             self.rng.choice(steps)()
             if self.wrong:
                 return
         self.wrong = self.run.finish(self.usual) + self.other.survivors()
 
     def blow(self, kind: str) -> Blow:
+        """A blow that falls while some artifact that has been removed, or what comes after it, is made again."""
         name, whom = self.rng.choice(KILLS)
-        artifact = self.rng.choice(list(self.usual.each)) if kind == "inside" else ""
-        return Blow(kind, name, whom, round(self.rng.uniform(0, 1), 3), artifact)
+        order = list(self.usual.each)
+        at = self.rng.randrange(len(order))
+        self.run.forget(self.usual, order[at])
+        share = self.rng.uniform(0, 1 if kind == "inside" else 1 - at / len(order))
+        return Blow(kind, name, whom, round(share, 3), order[at] if kind == "inside" else "")
 
     def kill(self) -> None:
         blow = self.blow(self.rng.choice(MOMENTS))
@@ -66,7 +70,8 @@ class Case:
 
     def two_at_once(self) -> None:
         """Of two runs one is killed: the other must not notice."""
-        unharmed, blow = self.other.start(), self.blow("clock")
+        blow = self.blow("clock")
+        unharmed = self.other.start()
         struck = self.run.strike(blow, self.usual)
         code = self.other.wait(unharmed)
         self.kills += struck.hit

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from commands import BIN, ROOT
@@ -41,8 +42,9 @@ def builder(run, stage):
 
 
 def extraction(run):
-    """The processes that run the network for the stage."""
-    return [number for number, command in marked(run.mark) if "spawn_main" in command]
+    """The processes that run the network for the stage, once they are at it: not while Python starts in them."""
+    spawned = [number for number, command in marked(run.mark) if "spawn_main" in command]
+    return [number for number in spawned if "libtorch" in Path(f"/proc/{number}/maps").read_text()]
 
 
 # ------------------------------------------------------------------------------------------------ stages that fail
@@ -72,10 +74,6 @@ def test_a_stage_with_a_time_limit_of_its_own_is_killed(tmp_path):
     assert [path.parent.parent.name for path in run.artifacts.glob("*/*/manifest.json")] == ["fine"]
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="on a busy machine a worker process of extraction that is still starting has outlived its stage",
-)
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_stage_that_hangs_is_killed_with_its_own_processes(usual, tmp_path, workers):
@@ -117,6 +115,8 @@ keep_alive = true
 ping_interval = 0.5
 [scheduler]
 worker_disconnect_delay = 4
+retry_delay = 2
+prune_on_get_work = true
 """
 
 
@@ -181,7 +181,14 @@ def two_workers(usual, tmp_path, port):
     with luigid(first, port):
         one = first.start(*at(port))
         until(lambda: extraction(first), first, one)
-        yield first, second, one, second.start(*at(port))
+        other = second.start(*at(port))
+        try:
+            yield first, second, one, other
+        finally:
+            for process in (one, other):
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
 
 
 @pytest.mark.slow
@@ -197,14 +204,17 @@ def test_a_killed_workers_stage_is_taken_over(usual, tmp_path, port):
 
 @pytest.mark.slow
 def test_a_worker_held_for_dead_comes_back(usual, tmp_path, port):
-    """The first is stopped until the second has its stage, then goes on: both work at it, one artifact results."""
+    """The first is stopped until the second has its stage, then goes on: both work at it, one artifact results.
+
+    luigid gives the first no more work, so that it may end before the whole is made: then with 25.
+    """
     with two_workers(usual, tmp_path, port) as (first, second, one, other):
         os.killpg(one.pid, signal.SIGSTOP)
         until(lambda: extraction(second), second, other)
         os.killpg(one.pid, signal.SIGCONT)
         codes = first.wait(one), second.wait(other)
         said = first.said() + second.said()
-        assert codes == (0, 0), said
+        assert codes[0] in (0, 25) and codes[1] == 0, said
     made = re.findall(r"built \w+ in [\d.]+ s: (.+)", said)
     assert len(made) == len(set(made)) and sum("extract-features" in path for path in made) == 1
     assert first.survivors() + second.survivors() == []
