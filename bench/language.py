@@ -18,17 +18,16 @@ import statistics
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from bench.peers import EMBEDDING, keras_model
 from data.annotations import Annotation, in_order, read_annotations, read_questions
 from data.answers import encode_answers
 from data.baselines import baselines
-from data.questions import MAX_LENGTH, Vocabulary, build_vocabulary, encode
+from data.questions import Vocabulary, build_vocabulary, encode
 from data.scoring import annotated_accuracy
 
-EMBEDDING, HIDDEN, JOINT, DROPOUT = 300, 512, 1024, 0.5  # the seed's
 PRIOR = "commonest per question type"
 
 
@@ -136,9 +135,7 @@ def ours(task: Task, epochs: int, batch_size: int, seed: int) -> np.ndarray:
     from models.training import TrainingData, TrainingOptions, train
 
     size = len(task.vocabulary.answers)
-    architecture = Architecture(
-        "language-only", len(task.matrix), EMBEDDING, size, (), HIDDEN, JOINT, DROPOUT
-    )
+    architecture = Architecture("language-only", *task.matrix.shape, size, ())
     data = TrainingData(task.train_tokens, np.zeros(len(task.train_tokens), np.int64), None, task.classes)
     trained = train(
         data, architecture, task.matrix, TrainingOptions(epochs, batch_size, seed=seed), device="cpu"
@@ -153,25 +150,10 @@ def theirs(task: Task, epochs: int, batch_size: int, seed: int) -> np.ndarray:
     import keras
 
     keras.utils.set_random_seed(seed)
-    model: Any = keras_model(keras, task.matrix, len(task.vocabulary.answers))
+    model = keras_model(task.matrix, len(task.vocabulary.answers), sees=False)
     kept = task.classes >= 0
     model.fit(task.train_tokens[kept], task.classes[kept], batch_size=batch_size, epochs=epochs, verbose=0)
     return model.predict(task.tokens, batch_size=batch_size, verbose=0).argmax(axis=1)
-
-
-def keras_model(keras: Any, matrix: np.ndarray, answers: int) -> Any:
-    layers = keras.layers
-    tokens = keras.Input((MAX_LENGTH,), dtype="int32")
-    start = keras.initializers.Constant(matrix)
-    x = layers.Embedding(*matrix.shape, embeddings_initializer=start, trainable=False)(tokens)
-    x = layers.Dropout(DROPOUT)(layers.LSTM(HIDDEN, return_sequences=True)(x))
-    x = layers.Dropout(DROPOUT)(layers.LSTM(HIDDEN)(x))
-    x = layers.Dense(JOINT, activation="tanh")(x)
-    x = layers.Dense(JOINT, activation="tanh")(layers.Dropout(DROPOUT)(x))
-    x = layers.Dense(answers, activation="softmax")(layers.Dropout(DROPOUT)(x))
-    model = keras.Model(tokens, x)
-    model.compile(keras.optimizers.RMSprop(1e-3), "sparse_categorical_crossentropy")
-    return model
 
 
 if __name__ == "__main__":

@@ -54,21 +54,26 @@ def make_embeddings() -> np.ndarray:
     return matrix
 
 
-def keras_model() -> Any:
-    """The seed's model in Keras 3, compiled for training."""
+def keras_model(matrix: np.ndarray | None = None, answers: int = ANSWERS, sees: bool = True) -> Any:
+    """The seed's model in Keras 3, compiled for training; without `sees` it has no picture.
+
+    matrix: the word vectors, by default `make_embeddings()`.
+    """
     import keras
 
     layers = keras.layers
+    vectors = make_embeddings() if matrix is None else matrix
     question, picture = keras.Input((STEPS,), dtype="int32"), keras.Input((FEATURES,))
-    start = keras.initializers.Constant(make_embeddings())
-    x = layers.Embedding(VOCABULARY, EMBEDDING, embeddings_initializer=start, trainable=False)(question)
+    start = keras.initializers.Constant(vectors)
+    x = layers.Embedding(*vectors.shape, embeddings_initializer=start, trainable=False)(question)
     x = layers.Dropout(0.5)(layers.LSTM(512, return_sequences=True)(x))
     x = layers.Dropout(0.5)(layers.LSTM(512)(x))
     x = layers.Dense(1024, activation="tanh")(x)
-    x = layers.Multiply()([x, layers.Dense(1024, activation="tanh")(picture)])
+    if sees:
+        x = layers.Multiply()([x, layers.Dense(1024, activation="tanh")(picture)])
     x = layers.Dense(1024, activation="tanh")(layers.Dropout(0.5)(x))
-    x = layers.Dense(ANSWERS, activation="softmax")(layers.Dropout(0.5)(x))
-    model = keras.Model([question, picture], x)
+    x = layers.Dense(answers, activation="softmax")(layers.Dropout(0.5)(x))
+    model = keras.Model([question, picture] if sees else question, x)
     model.compile(keras.optimizers.RMSprop(1e-3), "sparse_categorical_crossentropy")
     return model
 

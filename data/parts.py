@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from data.files import flush, length
 from data.progress import Progress, silent
 from data.sources import Source
 
@@ -95,7 +96,7 @@ class Part:
         else:
             _move(self.path, destination)
             self._side().unlink(missing_ok=True)
-        _fsync_folder(destination.parent)
+        flush(destination.parent)
 
     def close(self) -> None:
         """Release the lock; nothing is left behind where nothing has arrived."""
@@ -193,7 +194,7 @@ def _adopt(path: Path) -> Path:
     dead = [
         path.with_name(n) for n in names if (pid := n.removeprefix(own)).isdigit() and not _alive(int(pid))
     ]
-    for left in sorted(dead, key=_length, reverse=True):
+    for left in sorted(dead, key=length, reverse=True):
         with suppress(FileNotFoundError):  # another process was faster
             if mine.exists():
                 left.unlink()
@@ -201,13 +202,6 @@ def _adopt(path: Path) -> Path:
                 left.rename(mine)
         left.with_name(f"{left.name}.json").unlink(missing_ok=True)
     return mine
-
-
-def _length(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def _alive(pid: int) -> bool:
@@ -253,11 +247,3 @@ def _temporary(destination: Path) -> Iterator[IO[bytes]]:
         temporary.replace(destination)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _fsync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -12,6 +12,7 @@ from luigi.cmdline_parser import CmdlineParser
 from pipeline import cache, exchange
 from pipeline.asking import ask
 from pipeline.features_tool import features
+from pipeline.runs import compare, runs
 from tasks import artifacts, settings
 from tasks.errors import UsageError, nearest
 from tasks.logs import EXPECTED
@@ -154,20 +155,6 @@ def gc(arguments: list[str]) -> int:
     elif not yes:
         print("nothing was removed; add --yes to remove these")
     return 0
-
-
-def runs(arguments: list[str]) -> int:
-    """List the trained models."""
-    from pipeline.runs import runs
-
-    return runs(arguments)
-
-
-def compare(arguments: list[str]) -> int:
-    """Set two trained models side by side."""
-    from pipeline.runs import compare
-
-    return compare(arguments)
 
 
 def score(arguments: list[str]) -> int:

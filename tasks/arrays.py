@@ -70,11 +70,11 @@ def read_questions(stage: Stage, parts: tuple[str, ...]) -> Questions:
         facts = stage.upstream[f"features-{part}"].state().manifest or {}
         bad = facts["facts"]["bad_images"]
         image_set = dataset.split(part).image_set
-        check_images(questions.image_ids.tolist(), [*store.image_ids.tolist(), *bad], f"{part}: {image_set}")
-        left_out = np.isin(questions.image_ids, bad)
-        rows = np.full(len(left_out), -1, np.int64)
-        rows[~left_out] = store.rows(questions.image_ids[~left_out]) + before
-        rows_of_parts.append(rows)
+        rows = store.rows(questions.image_ids, missing=-1)
+        if not np.isin(questions.image_ids[rows < 0], bad).all():
+            there = [*store.image_ids.tolist(), *bad]
+            check_images(questions.image_ids.tolist(), there, f"{part}: {image_set}")
+        rows_of_parts.append(np.where(rows < 0, rows, rows + before))
         before += len(store.image_ids)
     rows = np.concatenate(rows_of_parts)
     kept = rows >= 0

@@ -18,6 +18,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from data.files import flush, length
+
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
 DAMAGED = "damaged.txt"  # written beside the manifest by whoever saw a wrong hash; holds what was seen
@@ -84,6 +86,12 @@ def inspect(folder: Path, stage: str = "") -> State:
         return State("damaged", f"damaged: {MANIFEST} has version {manifest.get('manifest_version')}")
     why = _wrong_size(folder, files) or _marked(folder)
     return State("damaged", f"damaged: {why}", manifest) if why else State("complete", "", manifest)
+
+
+def complete(folder: Path, stage: str = "") -> dict[str, Any] | None:
+    """The manifest of a complete artifact (of `stage`), None for anything else."""
+    state = inspect(folder, stage)
+    return state.manifest if state.status == "complete" else None
 
 
 def _well_formed(manifest: Any) -> bool:
@@ -205,15 +213,8 @@ def sweep(final: Path) -> None:
 def size(path: Path) -> int:
     """Bytes below a path, links not followed; 0 where there is none. What another process removes does not count."""
     if path.is_symlink() or not path.is_dir():
-        return _length(path)
-    return sum(_length(Path(where, name)) for where, _, files in os.walk(path) for name in files)
-
-
-def _length(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except FileNotFoundError:
-        return 0
+        return length(path)
+    return sum(length(Path(where, name)) for where, _, files in os.walk(path) for name in files)
 
 
 def remove(folder: Path) -> None:
@@ -228,11 +229,7 @@ def fsync_tree(folder: Path) -> None:
     """Flush every file, then the folders that name them: after the rename nothing may still be only in memory."""
     paths = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     for path in [*paths, *(path for path in folder.rglob("*") if path.is_dir()), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        flush(path)
 
 
 def publish(built: Path, final: Path, keep: Callable[[], bool]) -> bool:
@@ -253,7 +250,7 @@ def publish(built: Path, final: Path, keep: Callable[[], bool]) -> bool:
                 return False
             if not _swap(built, final):
                 continue  # what stood there has just been moved by another run: look again
-        _fsync_folder(final.parent)
+        flush(final.parent)
         return True
     raise OSError(errno.EBUSY, "other processes keep replacing the folder", str(final))
 
@@ -296,11 +293,3 @@ def _restore(folder: Path) -> None:
         except OSError:
             continue  # another process restored it, or put the new one there
         return
-
-
-def _fsync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,7 +9,8 @@ from typing import Any
 
 from data.errors import DataError
 from tasks import settings
-from tasks.runs import Run, find_run, input_of
+from tasks.runs import Run, command, find_run, input_of
+from tasks.train import TrainModel
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,10 @@ class Model:
             return str(next(path for path in folder.iterdir() if path.suffix in (".pth", ".safetensors")))
         recorded = re.search(r"weights=([0-9a-f]+)", self.config["bound"]["features"])
         if not Path(weights).is_file() or recorded is None or sha256_file(Path(weights)) != recorded[1]:
-            raise DataError(f"{weights}: not the weights that {self.run.name} was trained with, or gone")
+            raise DataError(
+                f"{weights}: not the weights that {self.run.name} was trained with, or gone; put back the file that "
+                f"has sha256 {recorded[1] if recorded else 'unknown'}, or train again: {command(self.run, TrainModel)}"
+            )
         return weights
 
 

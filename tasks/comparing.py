@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from data import sources
 from data.errors import DataError
-from tasks import artifacts, settings
+from tasks import artifacts
 from tasks.download import DownloadImages
+from tasks.evaluate import EvaluateModel
 from tasks.judged import picture_reader, read_history, read_judged
-from tasks.runs import Run, here
+from tasks.runs import Run, command, complete_artifacts, here
 
 if TYPE_CHECKING:
     from data.comparison import Comparison, Side
@@ -49,8 +50,8 @@ def evaluations(runs: Iterable[Run]) -> dict[str, list[Evaluation]]:
     """
     models = {run.folder.name: run for run in runs}
     found: dict[str, dict[tuple[str, str], Evaluation]] = {run.fingerprint: {} for run in models.values()}
-    for folder in _folders("evaluate-model"):
-        if (traced := _trace(folder)) is None:
+    for folder, manifest in complete_artifacts(EvaluateModel):
+        if (traced := _trace(folder, manifest)) is None:
             continue
         one, model = traced
         run = models.get(one.upstream["model"].name)
@@ -66,17 +67,11 @@ def evaluations(runs: Iterable[Run]) -> dict[str, list[Evaluation]]:
     }
 
 
-def _folders(stage: str) -> list[Path]:
-    root = settings.artifacts_folder() / stage
-    return sorted(path for path in root.iterdir() if path.name[0] != ".") if root.is_dir() else []
-
-
-def _trace(folder: Path) -> tuple[Evaluation, str] | None:
+def _trace(folder: Path, manifest: dict[str, Any]) -> tuple[Evaluation, str] | None:
     """An evaluation and the digest of the model that it judged; None where its predictions are gone or others now."""
-    manifest = _manifest(folder, "EvaluateModel")
-    if manifest is None or "predictions" not in manifest["inputs"]:
+    if "predictions" not in manifest["inputs"]:
         return None
-    predictions = _manifest(here(manifest["inputs"]["predictions"]["path"]), "PredictAnswers")
+    predictions = artifacts.complete(here(manifest["inputs"]["predictions"]["path"]), "PredictAnswers")
     if predictions is None or predictions["digest"] != manifest["inputs"]["predictions"]["digest"]:
         return None
     inputs = predictions["inputs"] | manifest["inputs"]
@@ -90,11 +85,6 @@ def _trace(folder: Path) -> tuple[Evaluation, str] | None:
         {name: used["digest"] for name, used in inputs.items()},
     )
     return one, inputs["model"]["digest"]
-
-
-def _manifest(folder: Path, stage: str) -> dict[str, Any] | None:
-    state = artifacts.inspect(folder, stage)
-    return state.manifest if state.status == "complete" else None
 
 
 def training_seconds(run: Run) -> float:
@@ -134,7 +124,7 @@ def _alike(
     for run, found in ((first, mine), (second, theirs)):
         if not found:
             name = "A" if run is first else "B"
-            why = f"{name} was not judged, so it has no accuracy to compare. To judge it: {judging_command(run)}"
+            why = f"{name} was not judged, so it has no accuracy to compare. To judge it: {command(run, EvaluateModel)}"
             return next(iter(mine), None), next(iter(theirs), None), [why]
     datasets = [run.parameters["dataset"] for run in (first, second)]
     if datasets[0] != datasets[1]:
@@ -150,7 +140,7 @@ def _alike(
     kinds = [" and ".join(f"{one.split}, {one.task}" for one in found) for found in (mine, theirs)]
     why = (
         f"Accuracies: A was judged on {kinds[0]}, B on {kinds[1]}: nothing in common, so no difference is given. "
-        f"To judge A as B was: {judging_command(first, theirs[0].task)}"
+        f"To judge A as B was: {command(first, EvaluateModel, task=theirs[0].task)}"
     )
     return mine[0], theirs[0], [why]
 
@@ -219,21 +209,6 @@ def _losses(first: Run, second: Run, one: Evaluation | None, other: Evaluation |
     if one and other and one.digests.get("vocabulary") != other.digests.get("vocabulary"):
         return ["Losses: the two models have other answer classes, so a loss counts other questions in each."]
     return []
-
-
-def judging_command(run: Run, task: str = "open-ended") -> str:
-    """The command that judges a trained model, with the flags that are not the dataset's defaults."""
-    from tasks.evaluate import EvaluateModel
-
-    words = ["luigi", "--module", "pipeline", "EvaluateModel", "--dataset", run.parameters["dataset"]]
-    plain = EvaluateModel(dataset=run.parameters["dataset"])
-    for name, value in (run.parameters | {"task": task}).items():
-        if getattr(plain, name, value) != value:
-            words += [
-                f"--{name.replace('_', '-')}",
-                str(value).lower() if isinstance(value, bool) else str(value),
-            ]
-    return " ".join(words)
 
 
 def _side(run: Run, judged: Evaluation | None) -> Side:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data.errors import DataError
 from tasks import artifacts, settings
+from tasks.stage import Stage
+from tasks.train import TrainModel
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,16 @@ class Run:
 
 def trained_runs() -> list[Run]:
     """The complete artifacts of TrainModel, newest first."""
-    root = settings.artifacts_folder() / "train-model"
-    folders = [path for path in root.iterdir() if path.name[0] != "."] if root.is_dir() else []
-    states = [(folder, artifacts.inspect(folder, "TrainModel")) for folder in folders]
-    found = [
-        Run(folder, state.manifest)
-        for folder, state in states
-        if state.status == "complete" and state.manifest
-    ]
+    found = [Run(folder, manifest) for folder, manifest in complete_artifacts(TrainModel)]
     return sorted(found, key=lambda run: run.finished, reverse=True)
+
+
+def complete_artifacts(stage: type[Stage]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The complete artifacts of a stage with their manifests, in order of name."""
+    root = settings.artifacts_folder() / stage.stage_name()
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        if folder.name[0] != "." and (manifest := artifacts.complete(folder, stage.__name__)):
+            yield folder, manifest
 
 
 def find_run(name: str = "") -> Run:
@@ -78,12 +82,13 @@ def input_of(run: Run, *names: str) -> Path:
     for name in names:
         used = manifest["inputs"].get(name)
         if used is None:
-            raise DataError(f"{folder}: was made without {name}")
+            raise DataError(f"{folder}: was made without {name}; to train anew: {command(run, TrainModel)}")
         folder = here(used["path"])
         state = artifacts.inspect(folder)
-        if state.manifest is None or state.status != "complete" or state.manifest["digest"] != used["digest"]:
+        if state.status != "complete" or state.manifest is None or state.manifest["digest"] != used["digest"]:
             why = state.why or "made again since, with another content"
-            raise DataError(f"{folder}: {why}; to make it and the model again: {train_command(run)}")
+            again = command(run, TrainModel)
+            raise DataError(f"{folder}: {why}; to make it and the model again: {again}")
         manifest = state.manifest
     return folder
 
@@ -94,11 +99,15 @@ def here(recorded: str) -> Path:
     return settings.artifacts_folder() / path.parent.name / path.name
 
 
-def train_command(run: Run) -> str:
-    """The command line that makes this run."""
-    flags = " ".join(
-        f"--{name.replace('_', '-')}" if value is True else f"--{name.replace('_', '-')} {value}"
-        for name, value in sorted(run.parameters.items())
-        if value is not False
-    )
-    return f"luigi --module pipeline TrainModel {flags}"
+def command(run: Run, stage: type[Stage], **others: Any) -> str:
+    """The command line of a stage for this run: its flags, and `others`, where they are not the dataset's defaults."""
+    dataset = run.parameters["dataset"]
+    words = ["luigi", "--module", "pipeline", stage.__name__, "--dataset", dataset]
+    plain = stage(dataset=dataset)
+    for name, value in (run.parameters | others).items():
+        if getattr(plain, name, value) != value:
+            words += [
+                f"--{name.replace('_', '-')}",
+                str(value).lower() if isinstance(value, bool) else str(value),
+            ]
+    return " ".join(words)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import DataError
+from data.files import flush
 
 if TYPE_CHECKING:
     from data.images import Images
@@ -193,18 +194,12 @@ def _replace(path: Path, content: bytes) -> None:
     """Write beside `path`, flush, rename: the name never shows half a file, even after a power cut."""
     beside = path.with_name(f".{path.name}-{socket.gethostname()}-{os.getpid()}-{time.time_ns()}")
     try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        beside.write_bytes(content)
+        flush(beside)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    flush(path.parent)
 
 
 def _rows_path(folder: Path, shard: int) -> Path:

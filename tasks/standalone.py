@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data.errors import DataError
+from data.files import flush
 from data.images import folder_identity, open_images
 from data.progress import Progress, silent
 from models.backbone_names import check_backbone, check_weights, default_layer
@@ -63,7 +64,7 @@ def extract_pictures(
     beside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         merged = merge_shards(extraction, settings, beside, max_bad_images)
-        _flush(beside)
+        flush(beside)
         beside.replace(out)
     finally:
         beside.unlink(missing_ok=True)
@@ -89,8 +90,3 @@ def _sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror}") from error
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
