@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,19 +10,16 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from data.accuracy import answer_scores_table
 from data.normalisation import clean, normalise
+from data.thumbnails import thumbnail
 
 if TYPE_CHECKING:
     from data.report import BuiltStage, Judged, ReportData
     from data.sources import Published
 
 THUMBNAIL = 400  # pixels of the longer side: sharp on a phone's screen, about 12 kB
-# What is decoded, as models/pictures.py has it: a test compares.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
-MAX_PIXELS = 100_000_000
 CONFUSIONS = 12
 RIGHT = 0.9  # three people or more gave the model's answer
 
@@ -169,24 +165,12 @@ def card(one: Judged, score: float, picture: Callable[[int], bytes]) -> dict[str
         "score": score,
         "mark": mark,
         "text": " ".join([one.question, one.prediction, *said]).lower(),
-        "thumbnail": thumbnail(picture(one.image_id)),
+        "thumbnail": _in_base64(thumbnail(picture(one.image_id), THUMBNAIL)),
     }
 
 
-def thumbnail(content: bytes) -> str | None:
-    """A picture as a small JPEG in base64; None where it can't be decoded."""
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
-            if opened.width * opened.height > MAX_PIXELS:
-                return None
-            opened.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
-            small = ImageOps.exif_transpose(opened).convert("RGB")
-            small.thumbnail((THUMBNAIL, THUMBNAIL))
-    except Exception:  # decoders of damaged files raise anything
-        return None
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=80)
-    return base64.b64encode(buffer.getvalue()).decode()
+def _in_base64(content: bytes | None) -> str | None:
+    return None if content is None else base64.b64encode(content).decode()
 
 
 def stages(built: Sequence[BuiltStage]) -> list[dict[str, Any]]:

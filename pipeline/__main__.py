@@ -13,6 +13,7 @@ from pipeline import cache, exchange
 from pipeline.asking import ask
 from pipeline.features_tool import features
 from pipeline.runs import compare, runs
+from pipeline.serving import serve
 from tasks import artifacts, settings
 from tasks.errors import UsageError, nearest
 from tasks.logs import EXPECTED
@@ -29,6 +30,8 @@ USAGE = """python -m pipeline plan [TASK] [flags]                 what a run wou
                                                                 features of any folder or zip of pictures
        python -m pipeline ask PICTURE QUESTION [QUESTION ...] [--run RUN] [--json]
                                                                 a trained model's answers about any picture
+       python -m pipeline serve [--run RUN] [--port PORT] [--host HOST]
+                                                                the same on a page in your browser
        python -m pipeline export [TASK] [flags] --to DIR        a finished run as the original project's three files
        python -m pipeline import --from ZIP [--annotations vqa-v1]
                                                                 these files as the dataset seed-v1"""
@@ -37,6 +40,7 @@ USAGE = """python -m pipeline plan [TASK] [flags]                 what a run wou
 def main(arguments: list[str]) -> int:
     commands = {
         "ask": ask,
+        "serve": serve,
         "plan": plan,
         "verify": verify,
         "gc": gc,

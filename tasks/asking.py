@@ -50,7 +50,7 @@ class Model:
         if not questions or not all(question.strip() for question in questions):
             raise DataError("an empty question; ask something, such as: What colour is the bus?")
         use_threads(settings.get("compute", "threads"))
-        features = self._look(picture) if self.classifier.image is not None else None
+        features = self._look(picture) if self.sees_pictures else None
         tokens, _ = encode_texts(questions, self.vocabulary)
         found = predict(
             self.classifier,
@@ -75,6 +75,15 @@ class Model:
             )
         ]
 
+    @property
+    def sees_pictures(self) -> bool:
+        return self.classifier.image is not None
+
+    def prepare(self) -> None:
+        """Load the backbone now instead of with the first picture."""
+        if self.sees_pictures and self._backbone is None:
+            self._backbone = self._load_backbone()
+
     def _look(self, picture: Path | str | bytes) -> Any:
         """(1, *shape) float16 features of the picture."""
         from models.extraction import extract
@@ -86,7 +95,7 @@ class Model:
                 content = Path(name).expanduser().read_bytes()
             except OSError as error:
                 raise DataError(f"{name}: can't be read: {error.strerror}") from error
-        self._backbone = self._backbone or self._load_backbone()
+        self.prepare()
         rows = extract(self._backbone, [content], batch=1)
         if rows.bad:
             raise DataError(f"{name}: {rows.bad[0]}")

@@ -42,6 +42,11 @@ class Evaluation:
         """A file of an input, as a Stage has it."""
         return self.upstream[name] / file
 
+    def gone(self) -> list[Path]:
+        """What tells the questions and answers, and was removed since."""
+        names = ("predictions", "vocabulary", f"asked-{self.split}", f"annotations-{self.split}")
+        return [self.upstream[name] for name in names if not self.upstream[name].is_dir()]
+
 
 def evaluations(runs: Iterable[Run]) -> dict[str, list[Evaluation]]:
     """The evaluations of each run by its fingerprint, open-ended before multiple-choice, the newest of each kind.
@@ -106,7 +111,7 @@ def compare(first: Run, second: Run) -> tuple[Comparison, Callable[[int], bytes]
     one, other, remarks = _alike(first, second, judged)
     about = ""
     pairs: list[tuple[Judged, Judged]] = []
-    read: Callable[[int], bytes] = _no_picture
+    read: Callable[[int], bytes] = no_picture
     if one and other and not remarks:
         dataset = first.parameters["dataset"]
         about = f"{dataset} {one.split}, {one.task}"
@@ -160,15 +165,10 @@ def _questions(
 ) -> tuple[list[Any], Callable[[int], bytes], list[str]]:
     """The questions that both answered, pairwise, a reader of their pictures, and what is missing."""
     if sources.dataset(dataset).ready_made:
-        return [], _no_picture, [f"Questions: {dataset} has no texts and no pictures to show."]
-    gone = [one.upstream[name] for name in _needed(one.split) if not one.upstream[name].is_dir()]
-    gone += [other.upstream[name] for name in _needed(other.split) if not other.upstream[name].is_dir()]
-    if gone:
-        return (
-            [],
-            _no_picture,
-            [f"Questions: {gone[0].parent.name}/{gone[0].name} was removed, so none is shown."],
-        )
+        return [], no_picture, [f"Questions: {dataset} has no texts and no pictures to show."]
+    if gone := [*one.gone(), *other.gone()]:
+        why = f"Questions: {gone[0].parent.name}/{gone[0].name} was removed, so none is shown."
+        return [], no_picture, [why]
     mine = read_judged(one, dataset, one.split)
     theirs = {judged.question_id: judged for judged in read_judged(other, dataset, other.split)}
     pairs = [(judged, theirs[judged.question_id]) for judged in mine if judged.question_id in theirs]
@@ -178,25 +178,22 @@ def _questions(
             f"Accuracies: A answered {len(mine):,} questions, B {len(theirs):,}, and {len(pairs):,} are the same; the "
             "difference is over different questions, the counts below are over the same ones."
         )
-    return pairs, _pictures(dataset, one.split), remarks
+    return pairs, pictures(dataset, one.split), remarks
 
 
-def _needed(split: str) -> tuple[str, ...]:
-    return ("predictions", "vocabulary", f"asked-{split}", f"annotations-{split}")
-
-
-def _pictures(dataset: str, split: str) -> Callable[[int], bytes]:
-    """Reads the pictures where they are still here; else every one is shown as missing."""
+def pictures(dataset: str, split: str) -> Callable[[int], bytes]:
+    """Reads the pictures of a split by image id where they are still here; else each is empty."""
     try:
         images = DownloadImages(image_set=sources.dataset(dataset).split(split).image_set)
         if images.state().status != "complete":
-            return _no_picture
+            return no_picture
         return picture_reader(images, dataset, split)
     except (DataError, OSError):
-        return _no_picture
+        return no_picture
 
 
-def _no_picture(number: int) -> bytes:
+def no_picture(number: int) -> bytes:
+    """A reader where there are no pictures."""
     return b""
 
 

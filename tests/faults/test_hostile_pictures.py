@@ -14,7 +14,7 @@ from commands import ROOT
 from hostile import jpeg_that_claims, picture, png_that_claims
 from watched import MIB, contents, pipeline, watched
 
-from data import report_views
+from data import thumbnails
 from pipeline.__main__ import main
 
 SMALL_NETWORK = ("--backbone", "resnet18", "--layer", "flatten", "--weights", "random:0")
@@ -148,12 +148,12 @@ def test_hostile_pictures_are_all_named_and_the_others_used(pictures, allowed):
         assert f"max_bad_images = {len(HOSTILE)}" in output
 
 
-def test_the_report_decodes_no_more_than_extraction_does():
+def test_pages_decode_no_more_than_extraction_does():
     from models import pictures
 
-    assert pictures.FORMATS == report_views.FORMATS and pictures.MAX_PIXELS == report_views.MAX_PIXELS
+    assert pictures.FORMATS == thumbnails.FORMATS and pictures.MAX_PIXELS == thumbnails.MAX_PIXELS
     for content in HOSTILE.values():
-        assert report_views.thumbnail(content) is None
+        assert thumbnails.thumbnail(content, 400) is None
 
 
 def test_a_name_that_is_no_text_and_a_pipe_are_refused(tmp_path, capsys, artifacts):

@@ -1,0 +1,284 @@
+"""The page of `serve`: driven in a real browser, and asked over HTTP for what it must not give."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import signal
+import socket
+import time
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from pages import EVIL, jpeg, judged
+
+from data.errors import DataError
+from tasks.asking import Answers
+from tasks.examples import Examples
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def served(tiny_run, tmp_path_factory):
+    """(port, folder of its uploads) of the page of a model of the tiny sample, served as a user serves it."""
+    pytest.importorskip("gradio", reason="needs the extra serve")
+    temporary = tmp_path_factory.mktemp("uploads")
+    port = free_port()
+    process = tiny_run[0].start("pipeline", "serve", "--port", port, TMPDIR=str(temporary))
+    line = process.stdout.readline()
+    assert line == f"http://127.0.0.1:{port}/  (Ctrl-C ends it)\n", line + process.stdout.read()
+    yield port, temporary
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM and "Traceback" not in output, output
+    assert list(temporary.glob("vqa-serve-*")) == []
+
+
+@pytest.fixture
+def browser():
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+    if not shutil.which("chromedriver"):
+        pytest.skip("needs chromium with its chromedriver")
+    options = webdriver.ChromeOptions()
+    for flag in ("headless", "no-sandbox", "disable-gpu", "window-size=1280,1150"):
+        options.add_argument(f"--{flag}")
+    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    yield Visitor(driver)
+    driver.quit()
+
+
+class Visitor:
+    """Someone at a browser: finds by CSS, waits up to half a minute."""
+
+    def __init__(self, driver):
+        self.driver = driver
+
+    def all(self, css):
+        return self.driver.find_elements("css selector", css)
+
+    def wait(self, css, ready=bool):
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            found = [one for one in self.all(css) if one.is_displayed()]
+            if found and ready(found):
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"{css}: {self.driver.find_element('css selector', 'body').text}")
+
+    def open(self, port):
+        self.driver.get(f"http://127.0.0.1:{port}")
+        self.wait("#ask")
+
+    def drop(self, path):
+        self.wait("#picture")
+        self.all("#picture input[type=file]")[0].send_keys(str(path))
+        self.wait("#picture img")
+
+    def ask(self, question):
+        (box,) = self.wait("#question textarea, #question input")
+        box.clear()
+        box.send_keys(question)
+        self.wait("#ask")[0].click()
+
+    def elsewhere(self):
+        """Addresses that the page loaded from anywhere but its own server."""
+        return self.driver.execute_script(
+            "return performance.getEntriesByType('resource').map(e => e.name)"
+            ".filter(n => !n.startsWith(location.origin) && !n.startsWith('data:') && !n.startsWith('blob:'))"
+        )
+
+
+def picture_of(shell, folder):
+    with zipfile.ZipFile(shell.artifact("make-sample") / "sample-val.zip") as archive:
+        name = min(name for name in archive.namelist() if name.endswith(".jpg"))
+        (folder / "photo.jpg").write_bytes(archive.read(name))
+    return folder / "photo.jpg"
+
+
+@pytest.mark.slow
+def test_from_upload_to_answer(served, browser, tiny_run, tmp_path):
+    shell = tiny_run[0]
+    question = "What color is the zeppelin?"
+    picture = picture_of(shell, tmp_path)
+    asked = shell("pipeline", "ask", picture, question)
+    browser.open(served[0])
+    browser.drop(picture)
+    browser.ask(question)
+    bars = browser.wait("#answers .label", lambda found: len(found) == 5)
+    assert [one.text.split("\n")[0] for one in bars] == [
+        line.split("%  ")[1] for line in asked.splitlines() if "%" in line
+    ]
+    assert "Words that training did not have: zeppelin" in browser.wait("#note")[0].text
+    assert not any(one.is_displayed() for one in browser.all("#people"))
+    assert browser.elsewhere() == []
+
+
+@pytest.mark.slow
+def test_a_picture_of_the_dataset(served, browser):
+    """Its questions become suggestions; picking one asks it, and shows what people answered."""
+    browser.open(served[0])
+    common = [one.text for one in browser.wait("#suggestions label")]
+    browser.wait("#gallery button img")[0].click()
+    suggested = browser.wait("#suggestions label", lambda found: [one.text for one in found] != common)
+    question = suggested[0].text
+    suggested[0].click()
+    people = browser.wait("#people")[0].text
+    assert people.startswith("What 10 people answered") and people.endswith("%")
+    assert len(browser.all("#answers .label")) == 5
+    assert browser.wait("#question textarea, #question input")[0].get_attribute("value") == question
+    browser.driver.set_window_size(1280, 1150)
+    if folder := os.environ.get("SCREENSHOTS"):
+        browser.driver.save_screenshot(str(Path(folder) / "serve.png"))
+
+
+@pytest.mark.slow
+def test_a_broken_picture_gives_a_message(served, browser, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    for content in (b"<html>not a picture", jpeg()[:300], b""):
+        broken.write_bytes(content)
+        browser.open(served[0])
+        browser.wait("#picture")
+        browser.all("#picture input[type=file]")[0].send_keys(str(broken))
+        browser.wait("#picture img, #picture button[aria-label='Remove Image']", lambda found: True)
+        browser.ask("What is this?")
+        browser.wait("#note", lambda found: "the picture: " in found[0].text)
+        assert "Traceback" not in browser.driver.page_source and not browser.all("#answers .label")
+
+
+class Parrot:
+    """A model whose every text was made to hurt."""
+
+    sees_pictures = True
+    run = SimpleNamespace(name=EVIL, parameters={"dataset": EVIL})
+
+    def ask(self, picture, *questions):
+        if "refuse" in questions[0]:
+            raise DataError(EVIL)
+        answers = [(EVIL, 0.6), ("<b>bold</b>", 0.3), ("[a](javascript:alert(1))", 0.1)]
+        return [Answers(question, answers, [EVIL]) for question in questions]
+
+
+@pytest.fixture
+def parrot(tmp_path):
+    """The port of a page all of whose texts are hostile."""
+    pytest.importorskip("gradio", reason="needs the extra serve")
+    from pipeline.page import OPTIONS, build_page
+
+    asked = {7: [judged(1, question=EVIL, humans=[EVIL] * 9 + ["<i>i</i>"])]}
+    page = build_page(Parrot(), Examples(asked, [EVIL], lambda number: jpeg()), tmp_path)
+    port = free_port()
+    page.launch(**OPTIONS, server_name="127.0.0.1", server_port=port, prevent_thread_lock=True)
+    yield port
+    page.close()
+
+
+@pytest.mark.slow
+def test_html_and_script_are_shown_as_text(parrot, browser):
+    browser.open(parrot)
+    browser.wait("#gallery button img")[0].click()
+    browser.wait("#picture img")
+    browser.wait("#suggestions label")[0].click()
+    shown = browser.wait("#people")[0].text + browser.wait("#answers")[0].text + browser.wait("#note")[0].text
+    assert shown.count("</script><script>") == 3
+    assert "<b>bold</b>" in shown and "<i>i</i>" in shown and "[a](javascript" in shown
+    browser.ask(f"refuse {EVIL}")
+    browser.wait("#note", lambda found: "Words" not in found[0].text and EVIL[:9] in found[0].text)
+    assert browser.driver.execute_script("return document.documentElement.dataset.harmed ?? ''") == ""
+    assert browser.driver.execute_script(
+        "return document.images.length && [...document.images].every(i => i.src)"
+    )
+    assert browser.driver.find_elements("css selector", "img[src='x'], a[href^=javascript]") == []
+
+
+def get(port, path):
+    """(status, body) of a request whose path is sent as it is."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    found = answer.status, answer.read()
+    connection.close()
+    return found
+
+
+@pytest.mark.slow
+def test_no_file_of_the_server_is_given_out(served, tiny_run):
+    port, shell = served[0], tiny_run[0]
+    manifest = next(shell.artifacts.glob("*/*/manifest.json"))
+    assert get(port, "/")[0] == 200
+    for target in (Path("/etc/passwd"), shell.config, manifest):
+        secret = target.read_bytes()
+        up = "../" * 12 + str(target)[1:]
+        for path in (
+            f"/gradio_api/file={target}",
+            f"/file={target}",
+            f"/gradio_api/file={up}",
+            f"/gradio_api/file=file://{target}",
+            f"/static/{up}",
+            f"/assets/{up}",
+            f"/theme.css/{up}",
+            f"/gradio_api/file={served[1]}/{up}",
+            f"/{up}".replace("../", "%2e%2e%2f"),
+            f"/gradio_api/file={up}".replace("../", "..%2f"),
+            f"/gradio_api/stream/{up}",
+            f"/gradio_api/custom_component/x/client/component/{up}",
+        ):
+            status, body = get(port, path)
+            assert secret not in body and (status >= 400 or b"<!doctype html>" in body[:200].lower()), path
+    # Nor does it fetch from this machine or its network for others.
+    assert get(port, f"/gradio_api/file=http://127.0.0.1:{port}/config")[0] >= 400
+
+
+@pytest.mark.slow
+def test_an_upload_is_limited_and_leaves_nothing(served):
+    port, folder = served
+    before = {path for path in folder.rglob("*") if path.is_file()}
+    body = b'--x\r\nContent-Disposition: form-data; name="files"; filename="../../a.jpg"\r\n\r\n'
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.putrequest("POST", "/gradio_api/upload")
+    connection.putheader("Content-Type", "multipart/form-data; boundary=x")
+    connection.putheader("Content-Length", str(len(body) + (60 << 20)))
+    connection.endheaders(body)
+    status = 0
+    try:
+        for _ in range(60):
+            connection.send(bytes(1 << 20))
+    except OSError:
+        pass  # refused before its end
+    else:
+        status = connection.getresponse().status
+    assert status in (0, 413)
+    held = [path for path in folder.rglob("*") if path.is_file() and path not in before]
+    assert sum(path.stat().st_size for path in held) <= 21 << 20
+    assert get(port, "/")[0] == 200
+
+
+@pytest.mark.slow
+def test_only_this_machine_reaches_it(served):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has no address but 127.0.0.1")
+        address = probe.getsockname()[0]
+    with pytest.raises(OSError), socket.create_connection((address, served[0]), timeout=5):
+        pass
+
+
+@pytest.mark.slow
+def test_a_port_in_use_is_one_line(served, tiny_run):
+    output = tiny_run[0]("pipeline", "serve", "--port", served[0], code=1)
+    assert output.startswith("error: ") and str(served[0]) in output and "Traceback" not in output
+
+
+def test_without_gradio_the_command_that_installs_it(tiny_run, tmp_path):
+    (tmp_path / "gradio.py").write_text("raise ImportError('No module named gradio')")
+    output = tiny_run[0]("pipeline", "serve", code=1, PYTHONPATH=str(tmp_path))
+    assert "pip install -c constraints.txt -e '.[serve]'" in output and "Traceback" not in output
