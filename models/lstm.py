@@ -228,7 +228,8 @@ class _Steps(torch.autograd.Function):
         into_products = torch.empty_like(into_gates[:inner], dtype=kernel.dtype)
         arrays = tree.by_step(upstream, gates, cells, squashed, into_gates)
         products = into_products.split(tree.widths[:-1])
-        transposed = kernel.t().contiguous()  # once a batch, since a step's few rows take longer against the view
+        # Once a batch, since a step's few rows take longer against the view.
+        transposed = kernel.t().contiguous()
         into_state: Tensor | None = None
         into_cell: Tensor | None = None
         for step in range(len(tree.parents) - 1, -1, -1):
