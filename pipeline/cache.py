@@ -124,15 +124,19 @@ def costs(steps: list[Step]) -> dict[str, float]:
 
 
 def seconds_expected(stage: Stage) -> float | None:
-    """From earlier artifacts of the same stage: their seconds per unit times this one's units; None if none tells."""
+    """From earlier artifacts of the same stage; None if none tells.
+
+    Where seconds grow with units (pictures, bytes): the rate of the largest with the same backbone, for a few
+    pictures take as long as a start does. Else the newest of the same name.
+    """
     known = sorted(_siblings(stage), key=lambda manifest: -manifest.get("finished", 0))
-    for manifest in known:
-        units, then = stage.units(), manifest["facts"].get("units")
-        if units and then:
-            return float(manifest["seconds"] / then * units)
-        if not units and _same_name(stage, manifest):
-            return float(manifest["seconds"])
-    return None
+    if units := stage.units():
+        backbone = stage.key["parameters"].get("backbone")
+        alike = [one for one in known if one["key"]["parameters"].get("backbone") == backbone]
+        largest = max(alike, key=lambda one: one["facts"].get("units") or 0, default=None)
+        then = largest["facts"].get("units") if largest else None
+        return float(largest["seconds"] / then * units) if largest and then else None
+    return next((float(one["seconds"]) for one in known if _same_name(stage, one)), None)
 
 
 def all_artifacts() -> Iterator[Path]:

@@ -82,7 +82,7 @@ FILES: dict[str, dict[str, dict[str, Part] | str]] = {
             "perQuestionType": ("", "", "the same for each question type"),
             "metric": ("", "", "official, or few-answers where some questions have fewer than ten"),
             "questions": ("", "", "how many were judged"),
-            "baselines": ("", "", "two priors that see no picture, judged alike"),
+            "baselines": ("", "", "priors that see no picture; with --baseline also the language-only model"),
             "seed": ("", "", "loss, exact_match and any_of_ten, as the original prints them"),
         }
     },

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 
 import h5py
@@ -60,3 +62,25 @@ def test_what_is_refused(picture, tmp_path):
     ):
         output = shell("pipeline", *words, code=1)
         assert "error: " in output and message in output and "Traceback" not in output
+
+
+def test_from_python(picture):
+    """The lines of README: load, ask, answers; a path and a picture's bytes are the same."""
+    shell, path, _ = picture
+    script = f"""
+from pathlib import Path
+from pipeline import load_model
+
+model = load_model()
+one, other = model.ask({str(path)!r}, "What color is the star?", "Is there a zeppelin?")
+assert [other] == model.ask(Path({str(path)!r}).read_bytes(), "Is there a zeppelin?")
+print(one.question, len(one.answers), one.unknown_words, other.unknown_words)
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=shell.folder,
+        env=shell.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert found.stdout == "What color is the star? 5 [] ['zeppelin']\n", found.stderr

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from commands import TinyShell
+from pages import jpeg
 
 FILES = ("data_img.h5", "data_prepro.h5", "data_prepro.json")
 
@@ -180,6 +181,13 @@ def test_what_was_imported_equals_what_was_exported(imported):
 def test_what_the_files_can_not_give_is_refused_in_one_line(imported, words, said):
     output = imported[0]("luigi", *words, "--dataset", "seed-v1", code=1)
     assert said in output and "Traceback" not in output
+
+
+def test_a_model_of_imported_features_can_not_look_at_pictures(imported, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(jpeg())
+    model = imported[0].artifact("train-model", "seed-v1").name
+    output = imported[0]("pipeline", "ask", tmp_path / "photo.jpg", "What?", "--run", model, code=1)
+    assert "was trained on imported features" in output and "Traceback" not in output
 
 
 def test_an_import_counts_by_its_content_wherever_it_lies(imported, tmp_path):

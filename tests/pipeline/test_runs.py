@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+from pages import jpeg
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,17 @@ def test_other_tasks_are_not_set_against_each_other(trained, tmp_path):
     output = shell("pipeline", "compare", first, second, "--out", tmp_path / "page.html")
     assert "A was judged on val, open-ended, B on val, multiple-choice: nothing in common" in output
     assert re.search(r"^overall .* –$", output, re.MULTILINE)
+
+
+def test_a_model_without_pictures_answers_alike_whatever_the_picture(trained, tmp_path):
+    shell = trained[0]
+    run = run_of(shell, model="language-only")
+    (tmp_path / "red.jpg").write_bytes(jpeg(200))
+    answers = [
+        shell("pipeline", "ask", path, "What color is the star?", "--run", run[:10])
+        for path in (tmp_path / "red.jpg", tmp_path / "there is none.jpg")
+    ]
+    assert answers[0] == answers[1] and f"language-only-sample-train-{run}" in answers[0]
 
 
 def test_an_unknown_run_is_refused_in_one_line(trained):

@@ -1,0 +1,211 @@
+"""VGG-16's network alone on the CPU, as this project runs it and in the ways that were tried instead.
+
+    python -m bench.variants                    # 32 pictures a turn, five turns, float32: some ten minutes
+    python -m bench.variants --turns 3 --only "batches of 32"
+
+Each way takes turns with ours, in a process of its own, for settings that are read once. Reported are the
+rate's median and the ratio to ours in the same turn, median and range. Weights are random:0. A way that this torch
+or processor can't go says so and is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from bench.extract import eager_vgg16
+from models.backbones import load_backbone
+from models.devices import cpu_threads, pick_precision, reproducible
+from models.fusion import ConvReLU
+
+Network = Callable[[torch.Tensor], torch.Tensor]
+BATCH = 16
+
+
+def ours(precision: str) -> Network:
+    """channels_last, ReLUs inside their convolutions."""
+    return load_backbone("vgg16", "fc7", "random:0", "cpu", precision)
+
+
+def without_fusion(precision: str) -> Network:
+    return _eager(precision, torch.channels_last)
+
+
+def default_memory_format(precision: str) -> Network:
+    return _eager(precision, torch.contiguous_format)
+
+
+def _eager(precision: str, memory_format: torch.memory_format) -> Network:
+    module = eager_vgg16().to(getattr(torch, precision)).to(memory_format=memory_format)  # type: ignore[call-overload]
+    return lambda pixels: module(_normal(pixels, precision).contiguous(memory_format=memory_format))
+
+
+def packed_weights(precision: str) -> Network:
+    """Weights reordered once into the blocks that oneDNN's convolutions and products want."""
+    backbone = load_backbone("vgg16", "fc7", "random:0", "cpu", precision)
+    size = 224
+    for module in backbone.module.modules():
+        if isinstance(module, nn.MaxPool2d):
+            size //= 2
+        if isinstance(module, ConvReLU):
+            conv = module.conv
+            shape = [BATCH, conv.in_channels, size, size]
+            packed = torch.ops.mkldnn._reorder_convolution_weight(
+                conv.weight.data, conv.padding, conv.stride, conv.dilation, conv.groups, shape
+            )
+            conv.weight = nn.Parameter(packed, requires_grad=False)
+    return backbone
+
+
+def packed_products(precision: str) -> Network:
+    """The two fully connected layers by oneDNN, their weights packed once for batches of this size."""
+    backbone = load_backbone("vgg16", "fc7", "random:0", "cpu", precision)
+    for parent in list(backbone.module.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Linear):
+                setattr(parent, name, _PackedLinear(child))
+    return backbone
+
+
+class _PackedLinear(nn.Module):
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.data.to_mkldnn(), BATCH)
+        self.packed, self.bias = packed, linear.bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+
+
+def compiled(precision: str) -> Network:
+    """torch.compile with freezing: inductor packs weights and fuses by itself."""
+    import torch._inductor.config as inductor
+
+    inductor.freezing = True
+    module = torch.compile(_eager_module(precision))
+    return lambda pixels: module(_normal(pixels, precision).contiguous(memory_format=torch.channels_last))
+
+
+def jit_frozen(precision: str) -> Network:
+    """TorchScript, frozen and optimised for inference: oneDNN's own memory format between its convolutions."""
+    example = _normal(torch.zeros(BATCH, 3, 224, 224, dtype=torch.uint8), precision)
+    module = torch.jit.optimize_for_inference(torch.jit.trace(_eager_module(precision), example).eval())
+    return lambda pixels: module(_normal(pixels, precision))
+
+
+def _eager_module(precision: str) -> nn.Module:
+    module: nn.Module = eager_vgg16().to(getattr(torch, precision)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module.requires_grad_(False)
+
+
+def _normal(pixels: torch.Tensor, precision: str) -> torch.Tensor:
+    return (pixels.float() / 255 - 0.45).div(0.225).to(getattr(torch, precision))
+
+
+def flushed(precision: str) -> Network:
+    torch.set_flush_denormal(True)
+    return ours(precision)
+
+
+# Each way: how the network is built, pictures a batch, and environment variables that are read at the start.
+WAYS: dict[str, tuple[Callable[[str], Network], int, dict[str, str]]] = {
+    "ours": (ours, BATCH, {}),
+    "without operator fusion": (without_fusion, BATCH, {}),
+    "default memory format, no fusion": (default_memory_format, BATCH, {}),
+    "convolution weights packed once": (packed_weights, BATCH, {}),
+    "fc6 and fc7 packed once, by oneDNN": (packed_products, BATCH, {}),
+    "torch.compile with freezing": (compiled, BATCH, {}),
+    "TorchScript, frozen": (jit_frozen, BATCH, {}),
+    "batches of 4": (ours, 4, {}),
+    "batches of 8": (ours, 8, {}),
+    "batches of 32": (ours, 32, {}),
+    "threads pinned to cores": (ours, BATCH, {"OMP_PROC_BIND": "close", "OMP_PLACES": "cores"}),
+    "threads that spin while they wait": (ours, BATCH, {"OMP_WAIT_POLICY": "ACTIVE"}),
+    "oneDNN limited to AVX2": (ours, BATCH, {"ONEDNN_MAX_CPU_ISA": "AVX2"}),
+    "denormals flushed to zero": (flushed, BATCH, {}),
+    "huge pages for memory": (ours, BATCH, {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}),
+}
+
+
+def work(name: str, count: int, precision: str) -> None:
+    """Measure one way each time a line comes in; its first, which warms up, is not told."""
+    build, batch, _ = WAYS[name]
+    reproducible(cpu_threads())
+    pixels = torch.randint(
+        0, 256, (count, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    with torch.inference_mode():
+        network = build(precision)
+        network(pixels[:batch])
+        print("ready", flush=True)
+        for _ in sys.stdin:
+            start = time.perf_counter()
+            for first in range(0, count, batch):
+                network(pixels[first : first + batch])
+            print(count / (time.perf_counter() - start), flush=True)
+
+
+def start(name: str, arguments: argparse.Namespace) -> subprocess.Popen[str] | None:
+    """A process that is ready to be measured, or None, with the reason printed."""
+    words = [sys.executable, "-m", "bench.variants", "--worker", name]
+    words += ["--count", str(arguments.count), "--precision", arguments.precision]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        words, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=os.environ | WAYS[name][2]
+    )
+    assert process.stdout and process.stderr
+    if process.stdout.readline() == "ready\n":
+        return process
+    print(f"{name}: not here: {process.stderr.read().strip().splitlines()[-1][:200]}", flush=True)
+    return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=32, help="pictures a turn, in thirty-twos")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
+    parser.add_argument("--only", nargs="*", default=list(WAYS), choices=list(WAYS), metavar="WAY")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    arguments.precision = pick_precision(torch.device("cpu"), arguments.precision)
+    if arguments.worker:
+        work(arguments.worker, arguments.count, arguments.precision)
+        return
+    own = start("ours", arguments)
+    assert own is not None
+    print(f"{cpu_threads()} threads, {arguments.precision}")
+    for name in arguments.only:
+        if name != "ours" and (other := start(name, arguments)):
+            pairs = [(measure(own), measure(other)) for _ in range(arguments.turns)]
+            other.communicate()
+            report(name, pairs)
+    own.communicate()
+
+
+def measure(process: subprocess.Popen[str]) -> float:
+    """Pictures a second of one turn."""
+    assert process.stdin and process.stdout
+    print(file=process.stdin, flush=True)
+    return float(process.stdout.readline())
+
+
+def report(name: str, pairs: list[tuple[float, float]]) -> None:
+    ratios = sorted(other / own for own, other in pairs)
+    rate = statistics.median(other for _, other in pairs)
+    ratio = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    print(f"{name:36} {rate:6.2f} pictures/s  {ratio} of ours", flush=True)
+
+
+if __name__ == "__main__":
+    main()
