@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from data import inflate
+from data.archives import read_member
 from data.baselines import commonest
 from data.errors import DataError
 from data.normalisation import normalise
@@ -240,7 +240,7 @@ def _entries(path: Path | str, member: str | None, field: str) -> tuple[str, lis
 def _content(path: Path, member: str | None) -> memoryview:
     """The file's bytes without a byte order mark."""
     if member:
-        content: bytes | bytearray = inflate.read(path, member, _JSON_BYTES)
+        content: bytes | bytearray = read_member(path, member, _JSON_BYTES)
     else:
         try:
             content = path.read_bytes()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from data.errors import DataError
+from data.inflate import Fault, inflated
 
 PICTURE_BYTES = (
     64 << 20
@@ -22,7 +23,11 @@ MEMBER_BYTES = 16 << 30
 MAX_RATIO = 200  # real JSON and text reach 20; only deflate's degenerate inputs come near its limit of 1,032
 BOMB_BYTES = 64 << 20  # a small member may have any ratio: it can't hurt
 
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, UnicodeError)
+_BROKEN: tuple[type[Exception], ...] = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, UnicodeError),
+    Fault,
+)
+_BUFFER = 1 << 17  # bytes: what is read ahead stays in the processor's cache
 _REGULAR = (0, stat.S_IFREG, stat.S_IFDIR)
 
 
@@ -45,9 +50,9 @@ class Archive:
         """Names of the files inside, folders left out, in the archive's order."""
         return [info.filename for info in self._open().infolist() if not info.is_dir()]
 
-    def size(self, member: str) -> int:
-        """Declared bytes of a member."""
-        return self._info(member).file_size
+    def size(self, member: str, max_bytes: int = MEMBER_BYTES) -> int:
+        """Declared bytes of a member. DataError if it is absent or they are more than `max_bytes`."""
+        return self._info(member, max_bytes).file_size
 
     def read(self, member: str, max_bytes: int = PICTURE_BYTES) -> bytes:
         """A member's bytes, CRC checked. DataError if it is absent, damaged or larger than `max_bytes`."""
@@ -62,10 +67,11 @@ class Archive:
         """A member as a stream of bytes, fast line by line; its CRC is checked when the end is reached."""
         info = self._info(member, max_bytes)
         try:
-            raw = self._open().open(info)
+            deflated = info.compress_type == zipfile.ZIP_DEFLATED
+            raw: IO[bytes] = inflated(self.path, info) if deflated else self._open().open(info)
         except _BROKEN as error:
             raise _damaged(self.path, member, error) from error
-        with raw, io.BufferedReader(_Checked(self.path, raw), 1 << 20) as file:
+        with raw, io.BufferedReader(_Checked(self.path, info, raw), _BUFFER) as file:
             yield file
 
     def _info(self, member: str, max_bytes: int = MEMBER_BYTES) -> zipfile.ZipInfo:
@@ -101,8 +107,9 @@ class Archive:
 class _Checked(io.RawIOBase):
     """A member's raw stream whose own failures are DataErrors; what its reader raises stays as it is."""
 
-    def __init__(self, path: Path, stream: IO[bytes]) -> None:
-        self.path, self.stream = path, stream
+    def __init__(self, path: Path, info: zipfile.ZipInfo, stream: IO[bytes]) -> None:
+        self.path, self.info, self.stream = path, info, stream
+        self.left = info.file_size
 
     def readable(self) -> bool:
         return True
@@ -110,8 +117,11 @@ class _Checked(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         try:
             chunk = self.stream.read(len(buffer))
+            self.left -= len(chunk)
+            if self.left < 0:
+                raise zipfile.BadZipFile(f"more than the {self.info.file_size:,} bytes that it declares")
         except _BROKEN as error:
-            raise _damaged(self.path, self.stream.name, error) from error
+            raise _damaged(self.path, self.info.filename, error) from error
         buffer[: len(chunk)] = chunk
         return len(chunk)
 
@@ -188,9 +198,16 @@ def list_members(path: Path) -> list[zipfile.ZipInfo]:
     return [info for info in archive._open().infolist() if not info.is_dir()]
 
 
-def read_member(path: Path, member: str, max_bytes: int = MEMBER_BYTES) -> bytes:
-    """One member's bytes, all checks done. For many members of one zip keep an Archive."""
-    return Archive(path).read(member, max_bytes)
+def read_member(path: Path, member: str, max_bytes: int = MEMBER_BYTES) -> bytearray:
+    """One large member's bytes, all checks done. For many members of one zip keep an Archive."""
+    archive = Archive(path)
+    content = bytearray(archive.size(member, max_bytes))
+    with archive.open(member, max_bytes) as file:
+        rest, done = memoryview(content), 0
+        while done < len(content) and (count := file.readinto(rest[done:])):  # type: ignore[attr-defined]
+            done += count
+        file.read(1)  # its end, where size and CRC are checked
+    return content
 
 
 @contextmanager

@@ -5,6 +5,7 @@ wrong with them is named by file and dataset, before anything is trained from it
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from data import inflate
-from data.archives import Archive
+from data.archives import Archive, open_member
 from data.errors import DataError
 from data.progress import Progress, silent
 from data.questions import MAX_LENGTH, PAD
@@ -53,9 +53,8 @@ def opened(source: Path, name: str, room: Path) -> Iterator[Path]:
         return
     unpacked = room / f"unpacked-{name}"
     try:
-        with unpacked.open("wb") as file:
-            for piece in inflate.pieces(source, member(source, name)):
-                file.write(piece)
+        with open_member(source, member(source, name)) as packed, unpacked.open("wb") as file:
+            shutil.copyfileobj(packed, file, 1 << 20)
         yield unpacked
     except DataError as error:  # about the file in the zip, which is what the user has
         raise DataError(str(error).replace(str(unpacked), f"{source}: {name}")) from error
