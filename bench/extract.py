@@ -37,6 +37,7 @@ from torchvision import models, transforms
 from data.images import Images, open_images
 from models.backbones import load_backbone
 from models.devices import cpu_threads, pick_device, pick_precision, reproducible
+from models.memory import memory_kept
 from models.pictures import decode
 from tasks.shards import Extraction, extract_shards, prepare
 
@@ -100,8 +101,9 @@ def network(extraction: Extraction, pixels: torch.Tensor, batch: int) -> Turn:
     backbone = load_backbone(extraction.backbone, extraction.layer, extraction.weights, device, precision)
 
     def turn() -> None:
-        for start in range(0, len(pixels), batch):
-            backbone(pixels[start : start + batch]).cpu()
+        with memory_kept():
+            for start in range(0, len(pixels), batch):
+                backbone(pixels[start : start + batch]).cpu()
 
     return turn
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from models.errors import ModelError
+from models.memory import memory_kept
 from models.pictures import PictureError, decode
 
 if TYPE_CHECKING:  # workers that only decode import this module: torchvision's models would cost them 2 s
@@ -82,17 +83,18 @@ def extract_groups(
     features = np.zeros((0, *backbone.shape), np.float16)
     bad: dict[int, str] = {}
     done = 0
-    for rows, failed in _computed(backbone, decoded):
-        if done == 0:
-            features, bad = np.zeros((lengths[0], *backbone.shape), np.float16), {}
-        features[done : done + len(rows)] = rows
-        bad |= {done + slot: reason for slot, reason in failed.items()}
-        done += len(rows)
-        on_batch(len(rows))
-        if done == lengths[0]:
-            lengths.popleft()
-            done = 0
-            yield Rows(features, bad)
+    with memory_kept():
+        for rows, failed in _computed(backbone, decoded):
+            if done == 0:
+                features, bad = np.zeros((lengths[0], *backbone.shape), np.float16), {}
+            features[done : done + len(rows)] = rows
+            bad |= {done + slot: reason for slot, reason in failed.items()}
+            done += len(rows)
+            on_batch(len(rows))
+            if done == lengths[0]:
+                lengths.popleft()
+                done = 0
+                yield Rows(features, bad)
 
 
 def default_batch(device: torch.device) -> int:

@@ -197,21 +197,24 @@ class _Steps(torch.autograd.Function):
         alone = not any(ctx.needs_input_grad) and projected.dtype == torch.float32
         gates = projected if alone else torch.empty_like(projected, dtype=torch.float32)
         cells = gates.new_empty(len(gates), units)
-        squashed = torch.empty_like(cells)  # tanh of the cells
         states = torch.empty_like(cells, dtype=kernel.dtype)
+        squashed = states if alone else torch.empty_like(cells)  # tanh of the cells, which a gradient needs
+        room = kernel.new_empty(2, max(tree.widths), 4 * units)
         cell_before, state_before = cells[:0], states[:0]
         with torch.autocast(projected.device.type, enabled=False):  # the types are chosen already
             for parents, inputs, gate, cell, squash, state in zip(
                 tree.parents, *tree.by_step(projected, gates, cells, squashed, states), strict=True
             ):
-                _recur(gate, inputs, state_before, kernel, parents)
+                _recur(gate, inputs, state_before, kernel, parents, room)
                 gate[:, : 2 * units].sigmoid_()
                 gate[:, 2 * units : 3 * units].tanh_()
                 gate[:, 3 * units :].sigmoid_()
                 enter, keep, candidate, leave = gate.chunk(4, dim=1)
                 torch.mul(enter, candidate, out=cell)
-                if len(cell_before):
-                    cell.addcmul_(keep, _follow(cell_before, parents))
+                going = len(cell_before)
+                cell[:going].addcmul_(keep[:going], cell_before)
+                if going and len(parents):
+                    cell[going:].addcmul_(keep[going:], cell_before[parents])
                 torch.tanh(cell, out=squash)
                 torch.mul(leave, squash, out=state)
                 cell_before, state_before = cell, state
@@ -256,16 +259,22 @@ class _Steps(torch.autograd.Function):
         return into_gates.to(kernel.dtype), states[:inner].t() @ into_products, None
 
 
-def _recur(gate: Tensor, projected: Tensor, states: Tensor, kernel: Tensor, parents: Tensor) -> None:
-    """gate = projected + states @ kernel, each row with the state that it goes on from or branches off."""
+def _recur(
+    gate: Tensor, projected: Tensor, states: Tensor, kernel: Tensor, parents: Tensor, room: Tensor
+) -> None:
+    """gate = projected + states @ kernel, each row with the state that it goes on from or branches off.
+
+    room (2, the widest step, 4 units): working memory, used again and again, since fresh memory is slow to touch.
+    """
     going = len(states)
     if not going:
         gate.copy_(projected)
         return
-    product = states @ kernel
+    product = torch.mm(states, kernel, out=room[0, :going])
     torch.add(projected[:going], product, out=gate[:going])
     if len(parents):
-        torch.add(projected[going:], product[parents], out=gate[going:])
+        theirs = torch.index_select(product, 0, parents, out=room[1, : len(parents)])
+        torch.add(projected[going:], theirs, out=gate[going:])
 
 
 def _follow(before: Tensor, parents: Tensor) -> Tensor:

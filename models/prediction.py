@@ -14,6 +14,7 @@ from models.devices import pick_device, pick_precision
 from models.errors import ModelError
 from models.features import Features, Table, open_features, send
 from models.lstm import gather_questions
+from models.memory import memory_kept
 from models.progress import Progress, silent
 
 TOP = 5
@@ -68,7 +69,7 @@ def predict(
     module.to(place).eval()
     given = {"classes": classes, "choices": choices}
     results: dict[str, np.ndarray] = {}
-    with torch.inference_mode(), torch.autocast(place.type, torch.bfloat16, enabled=mixed):
+    with memory_kept(), torch.inference_mode(), torch.autocast(place.type, torch.bfloat16, enabled=mixed):
         seen, picture_of = _look(module, rows, features, place, batch)
         done = 0
         for pairs, question_of, encoded in _ask(module, tokens, place, batch):

@@ -19,6 +19,7 @@ from models.devices import pick_device, pick_precision
 from models.errors import ModelError
 from models.features import Table, open_features, send
 from models.lstm import gather_questions
+from models.memory import memory_kept
 from models.optimisers import SCHEDULES, make_optimiser, set_rate
 from models.prediction import predict
 from models.progress import Progress, silent
@@ -107,7 +108,8 @@ def train(
             validation, features=run.features if same else open_features(validation.features, place)
         )
     for epoch in range(len(history), options.epochs):
-        row = run.epoch(epoch)
+        with memory_kept():
+            row = run.epoch(epoch)
         if validation is not None:
             row |= _validate(run, validation)
         history.append(row)

@@ -72,7 +72,7 @@ from pathlib import Path
 from pipeline import load_model
 
 model = load_model()
-one, other = model.ask({str(path)!r}, "What color is the star?", "Is there a zeppelin?")
+one, other = model.ask({str(path)!r}, "What is this?", "Is there a zeppelin?")
 assert [other] == model.ask(Path({str(path)!r}).read_bytes(), "Is there a zeppelin?")
 print(one.question, len(one.answers), one.unknown_words, other.unknown_words)
 """
@@ -83,4 +83,4 @@ print(one.question, len(one.answers), one.unknown_words, other.unknown_words)
         capture_output=True,
         text=True,
     )
-    assert found.stdout == "What color is the star? 5 [] ['zeppelin']\n", found.stderr
+    assert found.stdout == "What is this? 5 [] ['zeppelin']\n", found.stderr
