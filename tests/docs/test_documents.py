@@ -208,7 +208,7 @@ def own_pictures(folder):
 
 PREPARE = {"docs/features.md": a_feature_file, "docs/own-data.md": own_pictures}
 
-LONG = ("docs/tutorial.md", "docs/how-to.md", "docs/features.md")
+LONG = ("README.md", "docs/tutorial.md", "docs/how-to.md", "docs/features.md")
 RUN = [
     pytest.param(page, id=name, marks=[pytest.mark.slow] if name in LONG else [])
     for page, name in zip(PAGES, NAMES, strict=True)

@@ -114,6 +114,7 @@ def test_an_incomplete_folder_is_refused_by_count(tmp_path, files):
     assert not list(shell.artifacts.glob("extract-features/*/features.h5"))
 
 
+@pytest.mark.slow
 def test_a_multiple_choice_file_without_choices_is_refused(tmp_path, files):
     shell = TinyShell(tmp_path)
     text = shell.catalog.read_text(encoding="utf-8")

@@ -91,6 +91,7 @@ def test_a_kill_in_the_middle_of_training_leaves_nothing_half(tiny):
     assert not list(tiny.artifacts.glob("*/.tmp-*"))
 
 
+@pytest.mark.slow
 def test_four_workers_make_the_same_artifacts(tiny_run, tmp_path):
     shell = type(tiny_run[0])(tmp_path)
     shell("luigi", "RunAll", "--workers", 4)

@@ -29,6 +29,7 @@ def folder(tmp_path: Path) -> Path:
     return pictures
 
 
+@pytest.mark.slow
 def test_a_folder_and_its_zip_give_the_same_rows(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out" / "features.h5"
     out.parent.mkdir()
