@@ -67,26 +67,6 @@ def packed_weights(precision: str) -> Network:
     return backbone
 
 
-def packed_products(precision: str) -> Network:
-    """The two fully connected layers by oneDNN, their weights packed once for batches of this size."""
-    backbone = load_backbone("vgg16", "fc7", "random:0", "cpu", precision)
-    for parent in list(backbone.module.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Linear):
-                setattr(parent, name, _PackedLinear(child))
-    return backbone
-
-
-class _PackedLinear(nn.Module):
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.data.to_mkldnn(), BATCH)
-        self.packed, self.bias = packed, linear.bias
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
-
-
 def compiled(precision: str) -> Network:
     """torch.compile with freezing: inductor packs weights and fuses by itself."""
     import torch._inductor.config as inductor
@@ -123,7 +103,6 @@ WAYS: dict[str, tuple[Callable[[str], Network], int, dict[str, str]]] = {
     "without operator fusion": (without_fusion, BATCH, {}),
     "default memory format, no fusion": (default_memory_format, BATCH, {}),
     "convolution weights packed once": (packed_weights, BATCH, {}),
-    "fc6 and fc7 packed once, by oneDNN": (packed_products, BATCH, {}),
     "torch.compile with freezing": (compiled, BATCH, {}),
     "TorchScript, frozen": (jit_frozen, BATCH, {}),
     "batches of 4": (ours, 4, {}),

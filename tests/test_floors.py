@@ -19,7 +19,19 @@ MAY_IMPORT = {
     "data": {"data"},
 }
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).glob("*.py"))]
-HEAVY = ("torch", "torchvision", "h5py", "nltk", "numpy", "PIL", "matplotlib", "jinja2", "msgspec", "ray", "gradio")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "h5py",
+    "nltk",
+    "numpy",
+    "PIL",
+    "matplotlib",
+    "jinja2",
+    "msgspec",
+    "ray",
+    "gradio",
+)
 
 
 def imported(node: ast.AST) -> set[str]:
