@@ -214,7 +214,7 @@ class _Steps(torch.autograd.Function):
                 going = len(cell_before)
                 cell[:going].addcmul_(keep[:going], cell_before)
                 if going and len(parents):
-                    cell[going:].addcmul_(keep[going:], cell_before[parents])
+                    cell[going:].addcmul_(keep[going:], cell_before.index_select(0, parents))
                 torch.tanh(cell, out=squash)
                 torch.mul(leave, squash, out=state)
                 cell_before, state_before = cell, state
@@ -279,7 +279,7 @@ def _recur(
 
 def _follow(before: Tensor, parents: Tensor) -> Tensor:
     """A step's rows, each with its value of the step before. A new tensor."""
-    return torch.cat([before, before[parents]]) if len(parents) else before.clone()
+    return torch.cat([before, before.index_select(0, parents)]) if len(parents) else before.clone()
 
 
 def _gather_back(rows: Tensor, parents: Tensor, out: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from models.memory import memory_kept
 from models.progress import Progress, silent
 
 TOP = 5
-BATCH = 2048  # distinct questions, pictures or pairs at a time: 100 MB at the seed's sizes
+BATCH = 4096  # distinct questions, pictures or pairs at a time: 200 MB at the seed's sizes
 
 
 @dataclass(frozen=True)
