@@ -116,14 +116,13 @@ class _Checked(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         try:
-            chunk = self.stream.read(len(buffer))
-            self.left -= len(chunk)
+            count: int = self.stream.readinto(buffer)  # type: ignore[attr-defined]
+            self.left -= count
             if self.left < 0:
                 raise zipfile.BadZipFile(f"more than the {self.info.file_size:,} bytes that it declares")
         except _BROKEN as error:
             raise _damaged(self.path, self.info.filename, error) from error
-        buffer[: len(chunk)] = chunk
-        return len(chunk)
+        return count
 
 
 def _damaged(path: Path, member: str, error: Exception) -> DataError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -57,10 +58,8 @@ def read_vectors(
             if row is not None and lines[row]:
                 raise DataError(f"{file}, line {number:,}: a second vector of {_shown(word)}; expected one.")
             if row is not None:
-                matrix[row], lines[row] = (
-                    array("d", values),
-                    number,
-                )  # as a buffer: a list takes numpy ten times as long
+                matrix[row] = array("d", values)  # as a buffer: a list takes numpy ten times as long
+                lines[row] = number
     for row in np.flatnonzero(~np.isfinite(matrix).all(axis=1))[:1]:
         place = f"{file}, line {lines[row]:,}"
         raise DataError(f"{place}: the vector of {words[row]!r} holds a number that is not finite.")
@@ -72,14 +71,14 @@ def _lines(
 ) -> Iterator[tuple[int, bytes]]:
     """The lines that begin with one of `firsts` and a space, and the first line, numbered from 1."""
     archive = Archive(zip_path)
-    size, done, number = archive.size(member), 0, 0
+    size, done = archive.size(member), 0
     with archive.open(member) as file:
-        while line := file.readline(_LONGEST_LINE):
-            number += 1
-            done += len(line)
-            if len(line) == _LONGEST_LINE:
+        for number, line in enumerate(iter(partial(file.readline, _LONGEST_LINE), b""), start=1):
+            length = len(line)
+            done += length
+            if length == _LONGEST_LINE:
                 place = f"{zip_path}: {member}, line {number:,}"
-                raise DataError(f"{place}: {len(line):,} bytes without an end; expected word vectors.")
+                raise DataError(f"{place}: {length:,} bytes without an end; expected word vectors.")
             if line[: line.find(b" ")] in firsts or number == 1:
                 yield number, line
             if not number % _TOLD:
