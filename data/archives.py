@@ -118,8 +118,9 @@ class _Checked(io.RawIOBase):
         try:
             count: int = self.stream.readinto(buffer)  # type: ignore[attr-defined]
             self.left -= count
-            if self.left < 0:
-                raise zipfile.BadZipFile(f"more than the {self.info.file_size:,} bytes that it declares")
+            if self.left < 0 or (self.left and not count and len(buffer)):
+                what = "more" if self.left < 0 else "less"
+                raise zipfile.BadZipFile(f"{what} than the {self.info.file_size:,} bytes that it declares")
         except _BROKEN as error:
             raise _damaged(self.path, self.info.filename, error) from error
         return count
