@@ -72,15 +72,22 @@ class LstmChannel(nn.Module):
         """Whether dropout makes the second layer's states differ between questions that begin alike."""
         return self.dropout_1.active
 
-    def forward(self, questions: Questions) -> Tensor:
+    def read(self, words: Tensor) -> Tensor:
+        """(D,) word ids to (D, 4 hidden): what the first layer makes of each, whatever the question."""
+        return self.lstm_1.project(self.embedding(words))
+
+    def forward(self, questions: Questions, vocabulary: Tensor | None = None) -> Tensor:
         """Q questions to (Q, joint). `questions` was gathered with private = self.private_states.
 
-        Each distinct word is multiplied by the first layer's kernel once. Between the layers, each state of a
-        question gets a mask of its own, but all questions of a batch share the masks of their padding steps,
-        since the padding states are computed once a batch.
+        vocabulary: `read` of all words, where there are many batches; else each distinct word of this one is read.
+        Between the layers, each state of a question gets a mask of its own, but all questions of a batch share the
+        masks of their padding steps, since the padding states are computed once a batch.
         """
-        words = self.lstm_1.project(self.embedding(questions.words))  # (D, 4 hidden)
-        x = self.lstm_1(words.index_select(0, questions.inputs), questions.shared)  # (N1, hidden)
+        if vocabulary is None:
+            words = self.read(questions.words).index_select(0, questions.inputs)  # (N1, 4 hidden)
+        else:
+            words = vocabulary.index_select(0, questions.words.index_select(0, questions.inputs))
+        x = self.lstm_1(words, questions.shared)  # (N1, hidden)
         tree = questions.shared
         if questions.private is not None and questions.private_inputs is not None:
             tree = questions.private

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from models.classifiers import Classifier
+from models.classifiers import Classifier, LstmChannel
 from models.devices import pick_device, pick_precision
 from models.errors import ModelError
 from models.features import Features, Table, open_features, send
-from models.lstm import gather_questions
+from models.lstm import Questions, gather_questions
 from models.memory import memory_kept
 from models.progress import Progress, silent
 
@@ -115,8 +116,13 @@ def _ask(
     new[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
     distinct = new.cumsum() - 1
     firsts = np.flatnonzero(new)
+    channel = module.questions
+    encode: Callable[[Questions], Tensor] = channel
+    if isinstance(channel, LstmChannel) and len(firsts) > batch:  # in fewer, most words do not occur
+        words = torch.arange(channel.embedding.num_embeddings, device=place)
+        encode = partial(channel, vocabulary=channel.read(words))
     for i in range(0, len(firsts), batch):
-        encoded = module.questions(gather_questions(ranked[firsts[i : i + batch]], False, place))
+        encoded = encode(gather_questions(ranked[firsts[i : i + batch]], False, place))
         start, stop = np.searchsorted(distinct, [i, i + batch])
         for j in range(start, stop, batch):
             part = slice(j, min(j + batch, stop))
