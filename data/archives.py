@@ -16,9 +16,7 @@ from typing import IO, Any
 from data.errors import DataError
 from data.inflate import Fault, inflated
 
-PICTURE_BYTES = (
-    64 << 20
-)  # COCO's largest is below 1 MB; a 64 MB file is no picture for a network of 224 pixels
+PICTURE_BYTES = 64 << 20  # COCO's largest is below 1 MB; so large a file is no picture for 224 pixels
 MEMBER_BYTES = 16 << 30
 MAX_RATIO = 200  # real JSON and text reach 20; only deflate's degenerate inputs come near its limit of 1,032
 BOMB_BYTES = 64 << 20  # a small member may have any ratio: it can't hurt

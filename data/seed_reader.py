@@ -93,9 +93,8 @@ def read_names(path: Path) -> Names:
         raise DataError(
             f"{path}: the last of ix_to_word is {words[-1]!r}; expected {UNKNOWN}, the unknown word."
         )
-    return Names(
-        words[:-1], answers, images
-    )  # the unknown word is last here too, so the ids stay as they are
+    # The unknown word is last here too, so the ids stay as they are.
+    return Names(words[:-1], answers, images)
 
 
 def _numbered(path: Path, name: str, texts: dict[str, str]) -> tuple[str, ...]:

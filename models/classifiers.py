@@ -108,10 +108,8 @@ class BagChannel(nn.Module):
         self.dense = nn.Linear(a.embedding, a.joint)
 
     def forward(self, questions: Questions) -> Tensor:
-        weight = self.embedding.weight
-        mean = nn.functional.embedding_bag(
-            questions.tokens, weight, mode="mean", padding_idx=0
-        )  # (Q, embedding)
+        tokens, weight = questions.tokens, self.embedding.weight
+        mean = nn.functional.embedding_bag(tokens, weight, mode="mean", padding_idx=0)  # (Q, embedding)
         return torch.tanh(self.dense(mean))  # (Q, joint)
 
 

@@ -84,6 +84,12 @@ def cpu_threads() -> int:
     return max(1, min(len(cores), _quota()))
 
 
+def gpus_here() -> int:
+    """GPUs of this machine, at least 1, those included that are hidden from this process (Ray shows each actor one)."""
+    known = Path("/proc/driver/nvidia/gpus")
+    return max(1, torch.cuda.device_count(), len(list(known.iterdir())) if known.is_dir() else 0)
+
+
 def _core(cpu: int) -> str:
     """The hyperthreads of the core that `cpu` belongs to, as Linux writes them; elsewhere the cpu itself."""
     siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")

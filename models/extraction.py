@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -62,12 +63,14 @@ def extract_groups(
     batch: int,
     workers: int = 0,
     on_batch: Callable[[int], None] = lambda pictures: None,
+    on_start: Callable[[], None] | None = None,
 ) -> Iterator[Rows]:
     """Rows of each group of picture indices, in turn; none may be empty.
 
     While one group is computed the next is already asked for and decoded: by one thread, or by `workers`
-    processes (then `read` must pickle). Batches never cross from one group to the next and short ones are
-    filled up to `batch`, so a group's bits depend on the group alone. `on_batch` hears each one's pictures.
+    processes, each of which calls `on_start` first (it and `read` must pickle). Batches never cross from one
+    group to the next and short ones are filled up to `batch`, so a group's bits depend on the group alone.
+    `on_batch` hears each one's pictures.
     Raises ModelError where features are not finite or beyond float16, or memory runs out.
     """
     lengths: deque[int] = deque()
@@ -79,7 +82,7 @@ def extract_groups(
                 yield list(group[start : start + batch])
 
     load = _Loader(read, backbone.size, batch)
-    decoded = _by_processes(load, cut(), workers) if workers else _by_thread(load, cut())
+    decoded = _by_processes(load, cut(), workers, on_start) if workers else _by_thread(load, cut())
     features = np.zeros((0, *backbone.shape), np.float16)
     bad: dict[int, str] = {}
     done = 0
@@ -150,7 +153,9 @@ def _by_thread(load: _Loader, batches: Iterator[list[int]]) -> Iterator[_Decoded
             pool.shutdown(cancel_futures=True)
 
 
-def _by_processes(load: _Loader, batches: Iterator[list[int]], workers: int) -> Iterator[_Decoded]:
+def _by_processes(
+    load: _Loader, batches: Iterator[list[int]], workers: int, on_start: Callable[[], None] | None
+) -> Iterator[_Decoded]:
     """Worker processes for a GPU, which outruns any one core; their batches arrive in pinned memory."""
     loader = DataLoader(
         load,
@@ -159,10 +164,18 @@ def _by_processes(load: _Loader, batches: Iterator[list[int]], workers: int) -> 
         collate_fn=_as_it_is,
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=AHEAD,
-        worker_init_fn=_one_thread,
+        worker_init_fn=partial(_start_worker, on_start),
         multiprocessing_context="spawn",  # a fork would inherit the parent's GPU and its locks
     )
-    yield from loader
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise ModelError(
+            f"a process that decodes pictures has died ({error}). It hands its batches over in /dev/shm; where that "
+            "is small (docker's is 64 MB) give it more: docker run --shm-size=2g. Finished shards are kept."
+        ) from error
 
 
 class _Once(list[list[int]]):
@@ -180,8 +193,14 @@ def _as_it_is(decoded: Any) -> Any:
     return decoded
 
 
-def _one_thread(worker: int = 0) -> None:
+def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+def _start_worker(on_start: Callable[[], None] | None, worker: int) -> None:
+    if on_start is not None:
+        on_start()
+    _one_thread()
 
 
 def _computed(
@@ -235,7 +254,7 @@ def _received(features: torch.Tensor) -> _Received:
         torch.empty(t.shape, dtype=t.dtype, pin_memory=True).copy_(t, non_blocking=True) for t in (half, fits)
     ]
     done = torch.cuda.Event()
-    done.record()
+    done.record(torch.cuda.current_stream(features.device))
     return _Received(host[0], host[1], done)
 
 

@@ -68,7 +68,11 @@ class Features:
         if sum(part.nbytes for part in self.parts) > ROOM * free:
             return None
         blocks = [part[i : i + BLOCK] for part in self.parts for i in range(0, len(part), BLOCK)]
-        return torch.cat([send(np.ascontiguousarray(block), self.device) for block in blocks])
+        dtype = torch.from_numpy(self.parts[0][:0].copy()).dtype
+        whole = torch.empty(self.shape[0], self.parts[0].shape[1], dtype=dtype, device=self.device)
+        for place, block in zip(whole.split([len(block) for block in blocks]), blocks, strict=True):
+            place.copy_(torch.from_numpy(block.copy()))
+        return whole
 
 
 Table = Features | Arrays

@@ -32,9 +32,7 @@ class Tree:
     gather but for its few new rows.
     """
 
-    starts: tuple[
-        int, ...
-    ]  # number of the first state of each step, and behind the last step the count of all
+    starts: tuple[int, ...]  # the number of each step's first state, and at the end the count of all
     parents: tuple[Tensor, ...]  # for each step, the rows of the step before that new rows leave
     states: Tensor  # (B, T) int64: the state of each question after each step
 
@@ -77,14 +75,9 @@ def grow(tokens: np.ndarray, private: bool) -> Tree:
     states = np.empty((count, steps), np.int64)
     states[order] = slots + starts[:-1]
     new = np.diff(widths, prepend=0).tolist()
-    return Tree(
-        tuple(starts.tolist()),
-        (
-            torch.empty(0, dtype=torch.int64),
-            *torch.from_numpy(parents).split(new)[1:],
-        ),  # no step before the first
-        torch.from_numpy(states),
-    )
+    leaves = list(torch.from_numpy(parents).split(new))
+    leaves[0] = torch.empty(0, dtype=torch.int64)  # no step before the first
+    return Tree(tuple(starts.tolist()), tuple(leaves), torch.from_numpy(states))
 
 
 def _branches(rows: np.ndarray, private: bool) -> np.ndarray:
@@ -176,9 +169,7 @@ class LSTM(nn.Module):
 
         Where no gradient is wanted, `projected` serves as working memory: its values are lost.
         """
-        kernel = self.recurrent_kernel.to(
-            projected.dtype
-        )  # bfloat16 under autocast: cast once, not each step
+        kernel = self.recurrent_kernel.to(projected.dtype)  # bfloat16 under autocast: cast once
         states: Tensor = _Steps.apply(projected, kernel, tree)
         return states
 

@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from models.errors import ModelError
 
-CHUNK = (
-    1 << 17
-)  # elements: three arrays of 512 KB stay in a core's cache through the four operations of a step
+CHUNK = 1 << 17  # elements: three arrays of 512 KB stay in a core's cache through a step's four operations
 
 
 class KerasRMSprop(torch.optim.Optimizer):

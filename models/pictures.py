@@ -121,6 +121,5 @@ def _torchvision_decoder() -> tuple[Any, Any]:
 
 decode_jpeg, ImageReadMode = _torchvision_decoder()
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-warnings.filterwarnings(
-    "ignore", category=Image.DecompressionBombWarning
-)  # decode() refuses by the same limit
+# decode() refuses by the same limit.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)

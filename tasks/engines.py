@@ -69,9 +69,8 @@ class _Child:
     """A spawned process that works on one device."""
 
     def __init__(self, extraction: Extraction, device: str) -> None:
-        context = multiprocessing.get_context(
-            "spawn"
-        )  # a fork would inherit locks, threads and a touched GPU
+        # A fork would inherit locks, threads and a touched GPU.
+        context = multiprocessing.get_context("spawn")
         self.device = device or extraction.device
         self.pipe, far = context.Pipe()
         words = (far, extraction, device, os.getpid())
@@ -148,6 +147,9 @@ def _follow(children: list[_Child], done: int, total: int, progress: Progress) -
 def _work(pipe: Connection, extraction: Extraction, device: str, parent: int) -> None:
     """The child's whole life."""
     die_with_parent(parent)
+    multiprocessing.current_process().daemon = (
+        False  # a daemon may not start the processes that decode for a GPU
+    )
     _reporting(pipe, extraction.work, lambda: _extract(pipe, extraction, device))
 
 

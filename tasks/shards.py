@@ -5,14 +5,16 @@ Plain functions over data/ and models/ that pickle and know nothing of Luigi. to
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from data.errors import DataError
 from models.errors import ModelError
+from tasks.process import die_with_parent
 from tasks.shard_files import (
     BadPicture,
     Extraction,
@@ -73,8 +75,9 @@ def extract_shards(
             yield extraction.rows(shard)
 
     read = _Reader(extraction.images)
-    workers = _decoders() if settings.device == "cuda" else 0
-    for rows in extract_groups(backbone, read, groups(), settings.batch, workers, on_batch):
+    workers = _decoders(settings.device)
+    on_start = partial(die_with_parent, os.getpid())  # its decoders do not outlive this process
+    for rows in extract_groups(backbone, read, groups(), settings.batch, workers, on_batch, on_start):
         about = {"backbone": backbone.name, "layer": backbone.layer, "transform": backbone.transform}
         yield write_shard(extraction, settings, asked.popleft(), rows.features, rows.bad, about)
 
@@ -99,13 +102,11 @@ class _Reader:
             raise PictureError(str(error)) from error
 
 
-def _decoders() -> int:
-    """Processes that decode for one GPU: its share of the cores, less the one that drives it."""
-    import torch
+def _decoders(device: str) -> int:
+    """Processes that decode for one GPU: its share of the cores, less the one that drives it. None for a CPU."""
+    from models.devices import cpu_threads, gpus_here
 
-    from models.devices import cpu_threads
-
-    return max(1, cpu_threads() // torch.cuda.device_count() - 1)
+    return 0 if device == "cpu" else max(1, cpu_threads() // gpus_here() - 1)
 
 
 def _choices(extraction: Extraction, device: str) -> tuple[str, str, str, str, str, int, int, int]:
@@ -127,6 +128,8 @@ def _worker(
     from models.extraction import default_batch, fit_batch
 
     device = pick_device(where)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # else pinned memory would take room on the first GPU, too
     threads = threads or cpu_threads()
     reproducible(threads)
     backbone = load_backbone(name, layer, weights, device, pick_precision(device, precision))

@@ -247,9 +247,8 @@ def test_baselines() -> None:
         "perAnswerType": {"yes/no": 0.0, "number": 100.0, "other": 100.0},
         "answer": "2",
     }
-    assert (
-        figures["commonest_per_question_type"]["overall"] == 100.0
-    )  # 'where' was not seen: the commonest of all
+    # 'where' was not seen: the commonest of all.
+    assert figures["commonest_per_question_type"]["overall"] == 100.0
     assert commonest(["b", "a"]) == "a"
     with pytest.raises(DataError, match="no training answers"):
         commonest([])

@@ -79,12 +79,8 @@ def test_features_are_refused_at_the_start_and_stopped_in_the_middle(tiny_on_dis
     shutil.rmtree(artifact)
     command = ("luigi", "ExtractFeatures", "--image-set", "sample-train")
     small.leave(12 * 1024)
-    known = (
-        "--backbone",
-        "resnet50",
-        "--layer",
-        "pooled",
-    )  # 8 pictures, 2048 float16, twice while shards are merged
+    known = ("--backbone", "resnet50", "--layer", "pooled")
+    # 8 pictures, 2048 float16, twice while shards are merged
     fails(shell, "ExtractFeatures failed: needs 65,536 bytes, but", *command, *known)
     for room in (4, 12, 16):  # rows of a shard, its manifest, then the merged file: each in turn has no room
         for work in (shell.artifacts / ".work").glob("extract-features-*"):

@@ -145,8 +145,7 @@ def test_a_zombie_counts_as_dead(tmp_path):
     folder = tmp_path / f".tmp-x-{socket.gethostname()}-{process.pid}-{time.time_ns()}"
     assert is_alive(folder)
     process.kill()
-    os.waitid(
-        os.P_PID, process.pid, os.WEXITED | os.WNOWAIT
-    )  # it has ended, and stays until it is waited for
+    # It has ended, and stays until it is waited for.
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert not is_alive(folder)
     process.communicate()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -120,6 +122,19 @@ def test_decoding_processes_give_what_the_thread_gives() -> None:
     for one, other in zip(by_thread, by_processes, strict=True):
         assert np.array_equal(one.features, other.features) and one.bad == other.bad
     assert by_thread[0].bad == {3: "gone from the archive"}
+
+
+class Deadly:
+    """Ends the process that decodes, as a /dev/shm without room does."""
+
+    def __call__(self, index: int) -> bytes:
+        os.kill(os.getpid(), signal.SIGBUS)
+        return b""
+
+
+def test_a_decoding_process_that_dies_ends_with_advice() -> None:
+    with pytest.raises(ModelError, match="shm-size"):
+        list(extract_groups(cheap(), Deadly(), [range(4)], 2, workers=1))
 
 
 class Faulty(nn.Module):

@@ -147,9 +147,8 @@ def test_the_baseline_is_an_input_only_where_it_is_asked_for(trained):
     )
     plain = shell("pipeline", "plan", "RunAll", "--epochs", 4)
     assert "language-only" not in plain.replace("baseline language-only", "")
-    assert (
-        len(re.findall(r"^run ", plain, re.MULTILINE)) == 2
-    )  # its own evaluation and report: nothing is trained
+    # Its own evaluation and report: nothing is trained.
+    assert len(re.findall(r"^run ", plain, re.MULTILINE)) == 2
 
 
 @pytest.mark.parametrize(

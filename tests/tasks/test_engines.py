@@ -79,6 +79,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
+{first}
 from test_engines import make
 from tasks.engines import run_shards
 if __name__ == "__main__":
@@ -86,10 +87,13 @@ if __name__ == "__main__":
 """
 
 
-def start(folder: Path, work: Path, tmp_path: Path, engine: str = "local") -> subprocess.Popen[bytes]:
+def start(
+    folder: Path, work: Path, tmp_path: Path, engine: str = "local", first: str = ""
+) -> subprocess.Popen[bytes]:
+    """A run in a process of its own; every process that it spawns does what `first` says, too."""
     script = tmp_path / "run.py"
-    text = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder), work=str(work), engine=engine)
-    script.write_text(text)
+    words = {"tests": str(Path(__file__).parent), "folder": str(folder), "work": str(work), "engine": engine}
+    script.write_text(SCRIPT.format(**words, first=first))
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen([sys.executable, str(script)], cwd=ROOT, env=environment)
 
@@ -103,6 +107,10 @@ def wait_for(work: Path, manifests: int) -> None:
 def children(pid: int) -> list[int]:
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in found]
+
+
+def descendants(pid: int) -> list[int]:
+    return [one for child in children(pid) for one in (child, *descendants(child))]
 
 
 def is_running(pid: int) -> bool:
@@ -130,6 +138,37 @@ def test_kill_9_loses_no_finished_shard_and_leaves_nobody_behind(
     settings = run_shards(extraction)
     assert before == {path: path.stat().st_mtime_ns for path in before}
     assert merged(extraction, settings) == reference
+
+
+DECODERS = "import tasks.shards; tasks.shards._decoders = lambda device: 2"  # as for a GPU
+
+
+def test_with_decoding_processes_as_for_a_gpu_the_bytes_are_the_same(
+    folder: Path, tmp_path: Path, reference: bytes
+) -> None:
+    work = tmp_path / "work"
+    run = start(folder, work, tmp_path, first=DECODERS)
+    most = 0
+    while run.poll() is None:
+        most = max(most, len(descendants(run.pid)))
+        time.sleep(0.05)
+    assert run.returncode == 0 and most >= 4  # the tracker of resources, the child, and its two
+    extraction = make(folder, work)
+    settings = run_shards(extraction)
+    assert merged(extraction, settings) == reference
+
+
+def test_decoding_processes_end_with_a_killed_run(folder: Path, tmp_path: Path) -> None:
+    run = start(folder, tmp_path / "work", tmp_path, first=DECODERS)
+    end = time.monotonic() + 60
+    while len(below := descendants(run.pid)) < 4 and time.monotonic() < end:
+        time.sleep(0.02)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    end = time.monotonic() + 60  # one that is still starting imports torch first
+    while any(map(is_running, below)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert len(below) >= 4 and not any(map(is_running, below))
 
 
 def test_a_child_that_is_killed_ends_the_run_in_one_clear_error(folder: Path, tmp_path: Path) -> None:
