@@ -147,9 +147,7 @@ def _follow(children: list[_Child], done: int, total: int, progress: Progress) -
 def _work(pipe: Connection, extraction: Extraction, device: str, parent: int) -> None:
     """The child's whole life."""
     die_with_parent(parent)
-    multiprocessing.current_process().daemon = (
-        False  # a daemon may not start the processes that decode for a GPU
-    )
+    multiprocessing.current_process().daemon = False  # else it might not start decoders for a GPU
     _reporting(pipe, extraction.work, lambda: _extract(pipe, extraction, device))
 
 
