@@ -19,11 +19,18 @@ def fuse(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Modu
     traced = fx.GraphModule(module, module.graph)
     _fold_batch_norms(traced)
     traced.to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
-    if device.type == "cpu" and hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+    if device.type == "cpu" and _onednn_convolves(dtype):
         _join_relus(traced)
     traced.graph.lint()
     traced.recompile()
     return traced.eval().requires_grad_(False)
+
+
+def _onednn_convolves(dtype: torch.dtype) -> bool:
+    """Not bfloat16 where the processor has no AVX-512: there torch's own convolution, which is slow, must do."""
+    if not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+        return False
+    return dtype != torch.bfloat16 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class ConvReLU(nn.Module):
