@@ -204,3 +204,10 @@ def test_a_gpu_gives_the_features_of_the_cpu(resnet: Backbone, precision: str) -
     )
     assert cosine.min() > (0.99999 if precision == "float32" else 0.999) and list(found.bad) == [9]
     assert np.array_equal(extract(on_gpu, contents, batch=4).features, found.features)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="no second GPU here")
+def test_a_second_gpu_gives_the_features_of_the_first() -> None:
+    contents = [picture(number) for number in range(9)]
+    one, other = (load_backbone("resnet18", "flatten", "random:0", f"cuda:{number}") for number in (0, 1))
+    assert np.array_equal(extract(one, contents, 4).features, extract(other, contents, 4).features)

@@ -124,3 +124,14 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ModelError, match="no questions"):
         predict(model(), tokens[:0], rows[:0], features)
     predict(model("language-only"), tokens, rows, None, device="cpu")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize(("precision", "near"), [("float32", 1e-5), ("bfloat16", 0.02)])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_gpu_answers_as_the_cpu_does(name: str, precision: str, near: float):
+    classes = np.arange(COUNT, dtype=np.int32) % ANSWERS
+    on_cpu = predict(model(name), *asked(), classes=classes, device="cpu", precision="float32")
+    on_gpu = predict(model(name), *asked(), classes=classes, device="cuda", precision=precision, batch=32)
+    np.testing.assert_allclose(on_gpu.top_probabilities, on_cpu.top_probabilities, atol=near)
+    assert on_gpu.loss == pytest.approx(on_cpu.loss, rel=near)

@@ -236,3 +236,27 @@ def test_data_that_does_not_fit_is_refused():
     broken[5, 2] = np.nan
     with pytest.raises(ModelError, match=r"1 rows .* not finite, the first is row 5"):
         train(replace(data, features=broken), SMALL, EMBEDDINGS, OPTIONS)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize(("precision", "near"), [("float32", 1e-3), ("bfloat16", 0.05)])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_gpu_learns_what_the_cpu_learns(name: str, precision: str, near: float):
+    architecture, data = replace(SMALL, model=name, dropout=0.0), questions()
+    on_gpu = train(data, architecture, EMBEDDINGS, OPTIONS, device="cuda", precision=precision)
+    on_cpu = run(OPTIONS, architecture)
+    found, expected = ([row["loss"] for row in one.history] for one in (on_gpu, on_cpu))
+    np.testing.assert_allclose(found, expected, rtol=near)
+    assert next(on_gpu.module.parameters()).device.type == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_goes_on_from_a_snapshot_and_masks_by_seed(tmp_path: Path):
+    def on_gpu(**more: object) -> Trained:
+        return train(questions(), SMALL, EMBEDDINGS, device="cuda", precision="float32", **more)
+
+    on_gpu(options=replace(OPTIONS, epochs=2), snapshot_dir=tmp_path)
+    resumed = on_gpu(options=OPTIONS, snapshot_dir=tmp_path)
+    whole = on_gpu(options=OPTIONS)
+    assert resumed.facts["resumed_after_epochs"] == 2
+    np.testing.assert_allclose(resumed.history[-1]["loss"], whole.history[-1]["loss"], rtol=1e-3)

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from data.errors import DataError
+from data.features import read_features
 from data.images import open_images
 from models.errors import ModelError
 from tasks.engines import run_shards
@@ -197,6 +198,23 @@ def test_a_missing_gpu_is_named(folder: Path, tmp_path: Path) -> None:
         pytest.skip("there is a GPU here")
     with pytest.raises(ModelError, match="device = cpu"):
         run_shards(replace(make(folder, tmp_path), device="cuda"))
+
+
+def test_a_gpu_gives_the_rows_of_the_cpu(folder: Path, tmp_path: Path, reference: bytes) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    extraction = replace(make(folder, tmp_path / "gpu"), device="cuda", threads=0, batch=0)
+    settings = run_shards(extraction)
+    assert settings.device == "cuda"
+    merged(extraction, settings)
+    (tmp_path / "reference.h5").write_bytes(reference)
+    found, expected = (
+        read_features(path).features.astype(np.float32)
+        for path in (extraction.work / "features.h5", tmp_path / "reference.h5")
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.slow
