@@ -316,8 +316,8 @@ def _content(path: Path) -> object:
     text = re.sub(r'"path": ".*/artifacts/', '"path": "', path.read_text(encoding="utf-8"))
     if path.suffix == ".csv":
         return [(row["epoch"], row["loss"], row["exact_match"]) for row in csv.DictReader(text.splitlines())]
-    if path.suffix == ".html":  # it lists the stages as they were built: when, for how long, how large, by which commit
-        text = re.sub(r'width="[\d.]+%"|[-\d]+ \d\d:\d\d UTC|\b[\da-f]{40}\+?', "", text)
+    if path.suffix == ".html":  # it lists the stages as they were built: when, by which commit, how fast
+        text = re.sub(r'width="[\d.]+%"|[-\d]+ \d\d:\d\d UTC|<dt>commit</dt>\s*<dd.*?</dd>', "", text)
         text = re.sub(r"(\d+ (h|min) )?[\d.,]+ (s|min|bytes|kB|MB)\b", "", text)
         return sorted(re.split("<details|</details>", text))
     return _without_times(json.loads(text))
