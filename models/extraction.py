@@ -267,7 +267,8 @@ def _checked(batch: _Decoded, received: _Received) -> tuple[NDArray[np.float16],
         if slot not in batch.bad and not received.fits[slot]:
             raise ModelError(
                 f"picture {index}: its features are not finite, or beyond float16's {HALF_MAX:,.0f}. "
-                "Are these the weights of this backbone?"
+                "Are these the weights of this backbone? Untrained ones (random:SEED) of a very deep network, such as "
+                "resnet152, grow so: resnet50 and vgg16 do not."
             )
     if batch.bad:
         rows = rows.copy()

@@ -10,6 +10,8 @@ from tasks.process import careful_ctrl_c
 
 settings.add_project_config()
 settings.choose_scheduler(sys.argv[1:])
+if sys.argv[0].endswith("luigi"):
+    settings.check_scheduler(sys.argv[1:])
 settings.add_datasets()
 logs.install()
 careful_ctrl_c()

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tasks import comparing, settings
+from tasks import artifacts, comparing, settings
 from tasks.comparing import Evaluation
-from tasks.runs import Run, find_run, trained_runs
+from tasks.runs import Run, damaged_runs, find_run, trained_runs
 
 
 def runs(arguments: list[str]) -> int:
@@ -28,6 +28,8 @@ def runs(arguments: list[str]) -> int:
         )
     else:
         print("\n\n".join(_tables(found, judged)))
+    for folder, why in damaged_runs().items() if not flags.json else ():
+        print(f"\n{folder.name} is {why}; the luigi command that trained it makes it again")
     return 0
 
 
@@ -68,7 +70,9 @@ def _tables(found: list[Run], judged: dict[str, list[Evaluation]]) -> list[str]:
 
 def _table(dataset: str, found: list[Run], judged: dict[str, list[Evaluation]]) -> str:
     columns = comparing.varying(found) or ["model", "epochs"]
-    rows = [["run", "trained", "minutes", "accuracy", *columns]]
+    flags = {run.fingerprint: tuple(str(run.parameters.get(name)) for name in columns) for run in found}
+    several = len(set(flags.values())) < len(found)  # the same flags twice: what was learnt from must differ
+    rows = [["run", "trained", "minutes", "accuracy", *columns, *(["data"] if several else [])]]
     for run in found:
         rows.append(
             [
@@ -77,6 +81,7 @@ def _table(dataset: str, found: list[Run], judged: dict[str, list[Evaluation]]) 
                 f"{comparing.training_seconds(run) / 60:.1f}",
                 ", ".join(_accuracy(one) for one in judged[run.fingerprint]) or "not judged",
                 *(str(run.parameters.get(name, "–")) for name in columns),
+                *([_data(run)] if several else []),
             ]
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -84,6 +89,12 @@ def _table(dataset: str, found: list[Run], judged: dict[str, list[Evaluation]]) 
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
     return "\n".join([f"{dataset} ({len(found)} trained)", *lines])
+
+
+def _data(run: Run) -> str:
+    """Six digits that stand for the questions, answers and features that it was trained on."""
+    used = {name: entry["digest"] for name, entry in run.manifest["inputs"].items()}
+    return artifacts.fingerprint(used)[:6]
 
 
 def _accuracy(one: Evaluation) -> str:

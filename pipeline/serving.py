@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +26,8 @@ def serve(arguments: list[str]) -> int:
     )
     parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
     flags = parser.parse_args(arguments)
+    if flags.port is not None:
+        _check_port(flags.host, flags.port)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="vqa-serve-") as uploads:
         # Read by gradio when it is imported: nothing is reported to anyone, and uploads go when this ends.
@@ -38,6 +41,20 @@ def serve(arguments: list[str]) -> int:
             print("Whoever reaches this address can use the page: it has no password.", flush=True)
         page.block_thread()
     return 0
+
+
+def _check_port(host: str, port: int) -> None:
+    """DataError where nothing can listen there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or "it has to be a number from 0 to 65535"
+        raise DataError(
+            f"{host}:{port}: {why}; name another --port, or none for the first free one"
+        ) from error
 
 
 def _page_of(run: str, folder: Path) -> tuple[Any, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from data.errors import DataError
 from tasks import settings
-from tasks.runs import Run, command, find_run, input_of
+from tasks.runs import Run, check_bytes, command, find_run, input_of, trained_runs
 from tasks.train import TrainModel
 
 
@@ -30,8 +30,9 @@ class Model:
         from models.checkpoints import load_model as load
 
         self.run = run
+        check_bytes(run, run.folder)
         self.classifier, self.config = load(run.folder)
-        path = input_of(run, "vocabulary") / "vocabulary.json"
+        path = check_bytes(run, input_of(run, "vocabulary")) / "vocabulary.json"
         self.vocabulary = Vocabulary.from_json(path.read_text(encoding="utf-8"))
         self._backbone: Any = None
 
@@ -107,9 +108,9 @@ class Model:
         from models.devices import pick_device, pick_precision
 
         flags = self.run.parameters
-        features = min(name for name in self.run.manifest["inputs"] if name.startswith("features-"))
-        made = input_of(self.run, features)
-        if made.parent.name != "extract-features":
+        features = min(_features(self.run))
+        input_of(self.run, features)
+        if not can_look(self.run):
             raise DataError(
                 f"{self.run.name} was trained on imported features: the network that made them is not here, so it "
                 "can't look at other pictures; ask a model that was trained on features of ExtractFeatures"
@@ -127,7 +128,7 @@ class Model:
         if weights.startswith("random:"):
             return weights
         if weights == "pretrained":
-            folder = input_of(self.run, features, "weights")
+            folder = check_bytes(self.run, input_of(self.run, features, "weights"))
             return str(next(path for path in folder.iterdir() if path.suffix in (".pth", ".safetensors")))
         recorded = re.search(r"weights=([0-9a-f]+)", self.config["bound"]["features"])
         if not Path(weights).is_file() or recorded is None or sha256_file(Path(weights)) != recorded[1]:
@@ -138,6 +139,18 @@ class Model:
         return weights
 
 
+def _features(run: Run) -> dict[str, str]:
+    """The inputs of a run that are features, with the stage that made each."""
+    inputs = run.manifest["inputs"].items()
+    return {name: Path(used["path"]).parent.name for name, used in inputs if name.startswith("features-")}
+
+
+def can_look(run: Run) -> bool:
+    """Whether new pictures can be shown to a run's model: not where its features were imported."""
+    return set(_features(run).values()) <= {"extract-features"}
+
+
 def load_model(run: str = "") -> Model:
-    """The newest trained model, or that of `run`: a name or fingerprint of `python -m pipeline runs`."""
-    return Model(find_run(run))
+    """The newest trained model that can look at new pictures, or that of `run`: a name of `python -m pipeline runs`."""
+    able = [] if run else [one for one in trained_runs() if can_look(one)]
+    return Model(able[0] if able else find_run(run))

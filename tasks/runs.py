@@ -46,6 +46,23 @@ def trained_runs() -> list[Run]:
     return sorted(found, key=lambda run: run.finished, reverse=True)
 
 
+def damaged_runs() -> dict[Path, str]:
+    """What stands among the artifacts of TrainModel and is not whole, with the reason."""
+    root = settings.artifacts_folder() / TrainModel.stage_name()
+    folders = [folder for folder in sorted(root.iterdir()) if folder.name[0] != "."] if root.is_dir() else []
+    states = {folder: artifacts.inspect(folder, TrainModel.__name__) for folder in folders}
+    return {folder: state.why for folder, state in states.items() if state.status == "damaged"}
+
+
+def check_bytes(run: Run, folder: Path) -> Path:
+    """The artifact's folder, after its files were hashed: about a second a gigabyte. DataError where one differs."""
+    manifest = artifacts.complete(folder)
+    if manifest is None or (wrong := artifacts.verify(folder, manifest)):
+        why = "; ".join(wrong) if manifest else "not whole"
+        raise DataError(f"{folder} is damaged: {why}; to make it again: {command(run, TrainModel)}")
+    return folder
+
+
 def complete_artifacts(stage: type[Stage]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The complete artifacts of a stage with their manifests, in order of name."""
     root = settings.artifacts_folder() / stage.stage_name()
@@ -68,6 +85,9 @@ def find_run(name: str = "") -> Run:
     exact = [run for run in matching if name in (run.name, run.fingerprint)]
     if not name or len(exact or matching) == 1:
         return (exact or matching)[0]
+    for folder, why in damaged_runs().items() if not matching else ():
+        if folder.name.startswith(name) or folder.name.rpartition("-")[2].startswith(name):
+            raise DataError(f"{folder}: {why}; the luigi command that trained it makes it again")
     listed = ", ".join(run.name for run in (matching or runs)[:5])
     what = f"{len(matching)} runs begin so" if matching else "no such run"
     raise DataError(f"{name}: {what}; there are {listed}; python -m pipeline runs lists all")

@@ -6,8 +6,10 @@ Flags say *what* is computed and move an artifact's path; settings say *how* and
 
 from __future__ import annotations
 
+import argparse
 import configparser
 import os
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from luigi import configuration
 
@@ -132,6 +135,9 @@ def check(flags: set[str], stages: set[str]) -> None:
                 if option not in valid[section]:
                     hint = nearest(option, list(valid[section]))
                     refuse(f"{file}: unknown setting '{option}' in [{section}]; {hint}")
+    for section, settings in SETTINGS.items():
+        for option in settings:
+            get(section, option)  # a value that can't be used ends here
     for name, dataset in sources.catalog().datasets.items():
         for flag in dataset.defaults.keys() - flags:
             refuse(f"unknown flag '{flag}' in the defaults of dataset {name}; {nearest(flag, list(flags))}")
@@ -174,6 +180,28 @@ def choose_scheduler(arguments: list[str]) -> None:
     )
     if named or not config.has_option("core", "local_scheduler"):
         config.set("core", "local_scheduler", "false" if named or configured else "true")
+
+
+def check_scheduler(arguments: list[str]) -> None:
+    """End with one line where the luigid that is named does not answer: Luigi would try for a minute, in tracebacks."""
+    config = configuration.get_config()
+    if config.getboolean("core", "local_scheduler", True):
+        return
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name, default in (("host", "localhost"), ("port", "8082"), ("url", "")):
+        stated = config.get("core", f"default-scheduler-{name}", default)
+        parser.add_argument(f"--scheduler-{name}", dest=name, default=stated)
+    flags, _ = parser.parse_known_args(arguments)
+    url = urlsplit(flags.url or f"http://{flags.host}:{flags.port}")
+    try:
+        port = url.port or (443 if url.scheme == "https" else 80)
+        if url.hostname:  # a socket file has none
+            socket.create_connection((url.hostname, port), timeout=10).close()
+    except (OSError, ValueError) as error:
+        where = url.netloc.rpartition("@")[2]  # without a password
+        raise SystemExit(
+            f"error: no luigid answers at {where} ({error}); start it there, or name none"
+        ) from None
 
 
 def experiment() -> dict[str, str]:

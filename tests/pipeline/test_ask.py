@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -84,3 +85,23 @@ print(one.question, len(one.answers), one.unknown_words, other.unknown_words)
         text=True,
     )
     assert found.stdout == "What is this? 5 [] ['zeppelin']\n", found.stderr
+
+
+@pytest.mark.parametrize(
+    ("stage", "file"), [("train-model", "model.safetensors"), ("build-vocabulary", "vocabulary.json")]
+)
+def test_a_flipped_byte_is_found_before_an_answer_is_given(picture, tmp_path, stage, file):
+    shell = type(picture[0])(tmp_path)
+    shutil.copytree(picture[0].artifacts, shell.artifacts, symlinks=True)
+    path = shell.artifact(stage) / file
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    output = shell("pipeline", "ask", picture[1], "What?", code=1)
+    assert f"is damaged: {file} has sha256" in output and "to make it again: luigi" in output
+    if stage == "train-model":
+        name = shell.artifact(stage).name
+        assert f"{name} is damaged: {file}" in shell("pipeline", "runs")
+        fingerprint = name.rpartition("-")[2]
+        again = shell("pipeline", "compare", fingerprint, fingerprint, code=1)
+        assert f"{name}: damaged: {file}" in again and "no such run" not in again

@@ -188,6 +188,8 @@ def test_a_model_of_imported_features_can_not_look_at_pictures(imported, tmp_pat
     model = imported[0].artifact("train-model", "seed-v1").name
     output = imported[0]("pipeline", "ask", tmp_path / "photo.jpg", "What?", "--run", model, code=1)
     assert "was trained on imported features" in output and "Traceback" not in output
+    # Not asked for by name, though it is the newest: another one answers.
+    assert "What?" in imported[0]("pipeline", "ask", tmp_path / "photo.jpg", "What?")
 
 
 def test_an_import_counts_by_its_content_wherever_it_lies(imported, tmp_path):

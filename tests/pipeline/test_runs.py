@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import pytest
 from pages import jpeg
@@ -12,8 +13,6 @@ from pages import jpeg
 @pytest.fixture(scope="module")
 def trained(tiny_run, tmp_path_factory):
     """The tiny run and, beside it, more epochs with the language-only baseline, and one that nobody judged."""
-    import shutil
-
     shell = type(tiny_run[0])(tmp_path_factory.mktemp("trained"))
     shutil.copytree(tiny_run[0].artifacts, shell.artifacts, symlinks=True)
     output = shell("luigi", "RunAll", "--epochs", 4, "--baseline", "language-only")
@@ -48,6 +47,20 @@ def test_runs_lists_when_what_differs_accuracy_and_minutes(trained):
     accuracy = re.findall(r"^accuracy +([\d.]+)", output, re.MULTILINE)[-1]
     (line,) = [line for line in lines if "deeper-lstm" in line and re.search(r"\b4\b", line)]
     assert accuracy in line and re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d", line)
+
+
+def test_equal_flags_and_other_data_are_told_apart(trained, tmp_path):
+    shell = type(trained[0])(tmp_path)
+    source = next(trained[0].artifacts.glob("train-model/deeper-lstm*"))
+    for number in (1, 2):
+        folder = shell.artifacts / "train-model" / f"{source.name[:-1]}{number}"
+        shutil.copytree(source, folder)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["inputs"]["questions-train"] = {"path": "there", "digest": f"other-{number}"}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+    _, columns, *lines = shell("pipeline", "runs").splitlines()
+    assert columns.split()[-1] == "data" and len({line.split()[-1] for line in lines}) == 2
+    assert "data" not in trained[0]("pipeline", "runs").split()
 
 
 def test_runs_as_json_has_the_flags_and_evaluations(trained):

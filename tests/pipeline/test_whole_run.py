@@ -136,6 +136,7 @@ def test_gc_lists_then_removes_what_is_not_reached(tiny):
         (("RunAll", "--epochs", "many"), 1, "--epochs many: expected a whole number of at least 1"),
         (("RunAll", "--learning-rate", "nan"), 1, "--learning-rate nan"),
         (("RunAll", "--no-such-flag"), 2, "unrecognized arguments"),
+        (("RunAll", "--backbone", "vgg16", "--layer", "fc8"), 1, "vgg16 has no 'fc8'. Did you mean 'fc7'?"),
         (("DownloadAnnotations", "--dataset", "vqa-v1", "--split", "test"), 1, "secret"),
     ],
 )
@@ -152,10 +153,26 @@ def test_unknown_settings_are_refused_with_the_nearest_name(tiny):
     assert "[experiment]" in tiny("luigi", "RunAll", code=1)
 
 
-def test_a_named_scheduler_is_used_and_its_absence_is_a_failure(tiny):
-    tiny.configure("[core]\nrpc-retry-attempts = 1\nrpc-retry-wait = 0\n")
-    output = tiny("luigi", "RunAll", "--scheduler-host", "127.0.0.1", "--scheduler-port", 9, code=None)
-    assert "127.0.0.1:9" in output and "did not fail" not in output
+def test_settings_that_can_not_be_used_are_refused_before_anything_runs(tiny):
+    for line, said in (("threads = many", "a whole number"), ("device = gpu", "auto, cpu or cuda")):
+        tiny.configure(f"[compute]\n{line}\n")
+        for words in (("luigi", "RunAll"), ("pipeline", "plan")):
+            output = tiny(*words, code=1)
+            assert output.startswith("error: [compute]") and said in output and "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--scheduler-host", "127.0.0.1", "--scheduler-port", "9"),
+        ("--scheduler-url=http://me:secret@127.0.0.1:9",),
+    ],
+)
+def test_a_named_scheduler_that_is_absent_is_one_line(tiny, flags):
+    output = tiny("luigi", "RunAll", *flags, code=1)
+    assert output.startswith("error: no luigid answers at 127.0.0.1:9") and output.count("\n") == 1
+    tiny.configure("[core]\ndefault-scheduler-host = 127.0.0.1\ndefault-scheduler-port = 9\n")
+    assert "no luigid answers at 127.0.0.1:9" in tiny("luigi", "RunAll", code=1)
 
 
 def test_a_luigid_schedules_when_it_is_named(tiny):
