@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import luigi
@@ -214,3 +215,22 @@ def check_settled(values: dict[str, Any], flags: dict[str, Any]) -> None:
             refuse(
                 f"{flag} {values[name]}: {values['dataset']} is ready-made and has {flag} {text}; leave it out"
             )
+
+
+@cache
+def settled_layer(backbone: str, layer: str) -> str:
+    """The layer, or for "" the backbone's default. A name that a backbone of our table lacks is refused before
+    gigabytes are downloaded for it.
+
+    That costs the import of torch where the table does not name the layer. The layers of torchvision's other
+    networks are checked when the network is built: it would cost the same with each command, and most are right.
+    """
+    try:
+        layer = layer or backbone_names.default_layer(backbone)
+        if backbone in backbone_names.BACKBONES and not backbone_names.find_layer(backbone, layer):
+            from models.backbones import stored_shape
+
+            stored_shape(backbone, layer)
+    except ModelError as error:
+        refuse(str(error))
+    return layer

@@ -77,17 +77,17 @@ def find_run(name: str = "") -> Run:
     DataError, with the runs that there are, where none or several match.
     """
     runs = trained_runs()
-    if not runs:
-        raise DataError(
-            f"no trained model in {settings.artifacts_folder()}; to train one: luigi --module pipeline RunAll"
-        )
     matching = [run for run in runs if run.name.startswith(name) or run.fingerprint.startswith(name)]
     exact = [run for run in matching if name in (run.name, run.fingerprint)]
-    if not name or len(exact or matching) == 1:
+    if matching and (not name or len(exact or matching) == 1):
         return (exact or matching)[0]
     for folder, why in damaged_runs().items() if not matching else ():
         if folder.name.startswith(name) or folder.name.rpartition("-")[2].startswith(name):
             raise DataError(f"{folder}: {why}; the luigi command that trained it makes it again")
+    if not runs:
+        raise DataError(
+            f"no trained model in {settings.artifacts_folder()}; to train one: luigi --module pipeline RunAll"
+        )
     listed = ", ".join(run.name for run in (matching or runs)[:5])
     what = f"{len(matching)} runs begin so" if matching else "no such run"
     raise DataError(f"{name}: {what}; there are {listed}; python -m pipeline runs lists all")

@@ -25,8 +25,6 @@ from luigi.cmdline_parser import CmdlineParser
 
 from data import sources
 from data.errors import refusal
-from models import backbone_names
-from models.errors import ModelError
 from tasks import artifacts, parameters, settings
 from tasks.artifacts import State
 from tasks.errors import StageError, refuse
@@ -70,13 +68,8 @@ class Flagged(luigi.Task):
     @classmethod
     def check_flags(cls, values: dict[str, Any]) -> None:
         """Complete and refuse flags that depend on each other; here, a layer that was not named."""
-        if "layer" not in values:
-            return
-        try:
-            values["layer"] = values["layer"] or backbone_names.default_layer(values["backbone"])
-            _check_layer(values["backbone"], values["layer"])
-        except ModelError as error:
-            refuse(str(error))
+        if "layer" in values:
+            values["layer"] = parameters.settled_layer(values["backbone"], values["layer"])
 
     def clone(self, cls: Any = None, **kwargs: Any) -> Any:
         """Luigi's own, except that --rerun is never handed on."""
@@ -302,19 +295,6 @@ class Stage(Flagged):
     def file(self, name: str, file: str) -> Path:
         """A file of an input's artifact."""
         return self.upstream[name].path / file
-
-
-@cache
-def _check_layer(backbone: str, layer: str) -> None:
-    """ModelError for a layer that a backbone of our table lacks, before gigabytes are downloaded for it.
-
-    It costs the import of torch where the table does not name the layer. The layers of torchvision's other networks
-    are checked when the network is built: it would cost the same with each command, and most are right.
-    """
-    if backbone in backbone_names.BACKBONES and not backbone_names.find_layer(backbone, layer):
-        from models.backbones import stored_shape
-
-        stored_shape(backbone, layer)
 
 
 def _datasets_of(values: dict[str, Any]) -> list[sources.Dataset]:

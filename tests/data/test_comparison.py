@@ -78,7 +78,7 @@ def test_a_question_that_is_partly_right_is_no_disagreement():
 def test_the_page_shows_both_answers_the_curves_and_the_verdict():
     page, facts = render_comparison(both(), jpeg)
     assert facts == {"questions": 5, "only_first": 2, "only_second": 1, "gallery": 3}
-    assert "A is <strong>20.0 points</strong> better" in page and "within chance over 5 questions" in page
+    assert "A is <strong>20.00 points</strong> better" in page and "within chance over 5 questions" in page
     assert page.count('data-mark="first"') == 2 and page.count('data-mark="second"') == 1
     assert page.count("data:image/jpeg;base64,") == 3
     assert "<td>epochs</td><td>3</td><td>5</td>" in page and "<td>hidden</td>" not in page
@@ -88,7 +88,7 @@ def test_the_page_shows_both_answers_the_curves_and_the_verdict():
 def test_a_difference_beyond_chance_is_called_so():
     answers = [("blue", "red")] * 30 + [("red", "red")] * 20
     page, _ = render_comparison(both(answers=answers, first=40.0, second=100.0), jpeg)
-    assert "B is <strong>60.0 points</strong> better" in page and "beyond chance" in page
+    assert "B is <strong>60.00 points</strong> better" in page and "beyond chance" in page
 
 
 def test_curves_of_two_trainings_share_one_chart():

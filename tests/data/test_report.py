@@ -87,8 +87,8 @@ def page_of(data, **others):
 def test_the_page_tells_the_figures():
     text = " ".join("".join(Page(page_of(report_data())).text).split())
     for told in (
-        "60.0%",
-        "30.0 points above",
+        "60.00%",
+        "30.00 points above",
         "commonest answer of the question's type",
         "0.500",
         "0.600",
@@ -100,7 +100,7 @@ def test_the_page_tells_the_figures():
 
 
 @pytest.mark.parametrize(
-    "overall, words", [(70.0, "40.0 points above"), (30.2, "No better than"), (10.0, "20.0 points below")]
+    "overall, words", [(70.0, "40.00 points above"), (30.2, "No better than"), (10.0, "20.00 points below")]
 )
 def test_the_verdict_is_honest(overall, words):
     assert words in "".join(Page(page_of(report_data(overall=overall))).text)
@@ -202,7 +202,7 @@ def test_a_trained_baseline_stands_among_the_lines_and_is_the_one_to_beat():
     data = report_data()
     data.accuracy["baselines"]["language_only"] = prior(55.0)
     text = " ".join("".join(Page(page_of(data)).text).split())
-    assert "5.0 points above" in text and "the language-only model trained alike is right 55.0 %" in text
+    assert "5.00 points above" in text and "the language-only model trained alike is right 55.00 %" in text
     (row,) = views.answer_types(data)
     assert row["prior"] == 55.0
 

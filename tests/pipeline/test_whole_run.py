@@ -155,7 +155,8 @@ def test_unknown_settings_are_refused_with_the_nearest_name(tiny):
 
 def test_settings_that_can_not_be_used_are_refused_before_anything_runs(tiny):
     for line, said in (("threads = many", "a whole number"), ("device = gpu", "auto, cpu or cuda")):
-        tiny.configure(f"[compute]\n{line}\n")
+        tiny.configure("")
+        tiny.config.write_text(tiny.config.read_text().replace("threads = 2", line))
         for words in (("luigi", "RunAll"), ("pipeline", "plan")):
             output = tiny(*words, code=1)
             assert output.startswith("error: [compute]") and said in output and "Traceback" not in output
