@@ -136,6 +136,12 @@ def verify(arguments: list[str]) -> int:
 
 def gc(arguments: list[str]) -> int:
     """List what the given roots do not reach; remove it with --yes."""
+    if {"-h", "--help"} & set(arguments):
+        print(
+            "usage: "
+            + USAGE[USAGE.index("python -m pipeline gc") : USAGE.index("python -m pipeline runs")].strip()
+        )
+        return 0
     yes, downloads = "--yes" in arguments, "--downloads" in arguments
     roots: list[list[str]] = [[]]
     for word in arguments:

@@ -92,3 +92,9 @@ def test_a_mistake_is_one_line(words, code, said, capsys, artifacts):
     assert main(words) == code
     printed = capsys.readouterr().err
     assert said in printed and "Traceback" not in printed
+
+
+def test_gc_explains_itself(capsys, artifacts):
+    assert main(["gc", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("usage: python -m pipeline gc TASK") and "--yes" in said and "runs" not in said
