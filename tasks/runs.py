@@ -48,9 +48,7 @@ def trained_runs() -> list[Run]:
 
 def damaged_runs() -> dict[Path, str]:
     """What stands among the artifacts of TrainModel and is not whole, with the reason."""
-    root = settings.artifacts_folder() / TrainModel.stage_name()
-    folders = [folder for folder in sorted(root.iterdir()) if folder.name[0] != "."] if root.is_dir() else []
-    states = {folder: artifacts.inspect(folder, TrainModel.__name__) for folder in folders}
+    states = {folder: artifacts.inspect(folder, TrainModel.__name__) for folder in _folders(TrainModel)}
     return {folder: state.why for folder, state in states.items() if state.status == "damaged"}
 
 
@@ -65,10 +63,15 @@ def check_bytes(run: Run, folder: Path) -> Path:
 
 def complete_artifacts(stage: type[Stage]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The complete artifacts of a stage with their manifests, in order of name."""
-    root = settings.artifacts_folder() / stage.stage_name()
-    for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        if folder.name[0] != "." and (manifest := artifacts.complete(folder, stage.__name__)):
+    for folder in _folders(stage):
+        if manifest := artifacts.complete(folder, stage.__name__):
             yield folder, manifest
+
+
+def _folders(stage: type[Stage]) -> list[Path]:
+    """All that stands among a stage's artifacts, in order of name."""
+    root = settings.artifacts_folder() / stage.stage_name()
+    return [folder for folder in sorted(root.iterdir()) if folder.name[0] != "."] if root.is_dir() else []
 
 
 def find_run(name: str = "") -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import multiprocessing
 import pickle
 import struct
@@ -220,3 +221,14 @@ def test_random_damage_never_gives_wrong_bytes(tmp_path_factory, noise, where):
     path.write_bytes(content)
     with contextlib.suppress(DataError):
         assert read_member(path, "a.txt") == b"right " * 50
+
+
+def test_a_stream_that_ends_before_the_declared_size_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("text", b"one\ntwo\n")
+    monkeypatch.setattr(archives, "inflated", lambda path, info: io.BytesIO(b"one\n"))
+    with archives.open_member(path, "text") as member:
+        assert member.readline() == b"one\n"
+        with pytest.raises(DataError, match="less than the 8 bytes that it declares"):
+            member.readline()
