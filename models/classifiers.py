@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import ModelError
-from models.lstm import LSTM, Questions
+from models.lstm import LSTM, Questions, lengthened
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,15 @@ class LstmChannel(nn.Module):
         masks of their padding steps, since the padding states are computed once a batch.
         """
         if vocabulary is None:
-            words = self.read(questions.words).index_select(0, questions.inputs)  # (N1, 4 hidden)
+            vocabulary, inputs = self.read(lengthened(questions.words)), questions.inputs
         else:
-            words = vocabulary.index_select(0, questions.words.index_select(0, questions.inputs))
+            inputs = questions.words.index_select(0, questions.inputs)
+        words = vocabulary.index_select(0, lengthened(inputs))  # (N1, 4 hidden)
         x = self.lstm_1(words, questions.shared)  # (N1, hidden)
         tree = questions.shared
         if questions.private is not None and questions.private_inputs is not None:
             tree = questions.private
-            x = self.dropout_1(x.index_select(0, questions.private_inputs))  # (N2, hidden)
+            x = self.dropout_1(x.index_select(0, lengthened(questions.private_inputs)))  # (N2, hidden)
         x = self.lstm_2(self.lstm_2.project(x), tree)  # (N2, hidden)
         x = self.dropout_2(x.index_select(0, tree.last))  # (Q, hidden)
         return torch.tanh(self.dense(x))  # (Q, joint)

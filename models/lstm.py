@@ -23,6 +23,26 @@ sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 
+def roomy(count: int, dtype: torch.dtype) -> int:
+    """`count`, for bfloat16 with up to a sixteenth more (below 256: up to 15), so that few different numbers occur.
+
+    oneDNN compiles code for each new shape of a bfloat16 product, which takes about ten times as long as the product
+    (2 to 15 ms, seen), and the widths of trees differ from batch to batch. Rows that nobody reads are far cheaper.
+    """
+    if dtype != torch.bfloat16:
+        return count
+    grain = max(16, 1 << (count.bit_length() - 5)) if count >= 256 else 16
+    return -(-count // grain) * grain
+
+
+def lengthened(index: Tensor) -> Tensor:
+    """(N,) row numbers, under autocast with zeros behind to make a `roomy` count."""
+    kind = index.device.type
+    if not torch.is_autocast_enabled(kind):
+        return index
+    return nn.functional.pad(index, (0, roomy(len(index), torch.get_autocast_dtype(kind)) - len(index)))
+
+
 @dataclass(frozen=True)
 class Tree:
     """Which states a batch of questions has, step after step. States are numbered step by step.
@@ -42,9 +62,14 @@ class Tree:
         return [stop - start for start, stop in pairwise(self.starts)]
 
     def by_step(self, *arrays: Tensor) -> list[tuple[Tensor, ...]]:
-        """For each array with one row a state, its rows of each step, as views."""
+        """For each array with one row a state (and maybe rows behind), its rows of each step, as views."""
         widths = self.widths
-        return [array.split(widths) for array in arrays]
+        return [array[: self.starts[-1]].split(widths) for array in arrays]
+
+    def for_products(self, array: Tensor) -> list[Tensor]:
+        """An array's rows of each step with those behind that make a `roomy` count, as far as there are any."""
+        widths = [roomy(width, array.dtype) for width in self.widths]
+        return [array[start : start + width] for start, width in zip(self.starts, widths, strict=False)]
 
     @property
     def last(self) -> Tensor:
@@ -165,7 +190,7 @@ class LSTM(nn.Module):
         return torch.addmm(self.bias, inputs, self.kernel)
 
     def forward(self, projected: Tensor, tree: Tree) -> Tensor:
-        """(N, 4 units) for the N states of `tree` to their outputs (N, units).
+        """(N, 4 units) for the N states of `tree` to their outputs (N, units); rows behind them come out as zeros.
 
         Where no gradient is wanted, `projected` serves as working memory: its values are lost.
         """
@@ -189,26 +214,32 @@ class _Steps(torch.autograd.Function):
         gates = projected if alone else torch.empty_like(projected, dtype=torch.float32)
         cells = gates.new_empty(len(gates), units)
         states = torch.empty_like(cells, dtype=kernel.dtype)
+        states[tree.starts[-1] :].zero_()
         squashed = states if alone else torch.empty_like(cells)  # tanh of the cells, which a gradient needs
-        room = kernel.new_empty(2, max(tree.widths), 4 * units)
-        cell_before, state_before = cells[:0], states[:0]
+        room = kernel.new_empty(2, roomy(max(tree.widths), kernel.dtype), 4 * units)
+        wide = tree.for_products(states)
+        cell_before = cells[:0]
         with torch.autocast(projected.device.type, enabled=False):  # the types are chosen already
-            for parents, inputs, gate, cell, squash, state in zip(
-                tree.parents, *tree.by_step(projected, gates, cells, squashed, states), strict=True
+            for step, (inputs, gate, cell, squash, state) in enumerate(
+                zip(*tree.by_step(projected, gates, cells, squashed, states), strict=True)
             ):
-                _recur(gate, inputs, state_before, kernel, parents, room)
+                going, parents = len(cell_before), tree.parents[step]
+                if step:
+                    product = torch.mm(wide[step - 1], kernel, out=room[0, : len(wide[step - 1])])
+                    _add(inputs, product, going, parents, room[1], gate)
+                else:
+                    gate.copy_(inputs)
                 gate[:, : 2 * units].sigmoid_()
                 gate[:, 2 * units : 3 * units].tanh_()
                 gate[:, 3 * units :].sigmoid_()
                 enter, keep, candidate, leave = gate.chunk(4, dim=1)
                 torch.mul(enter, candidate, out=cell)
-                going = len(cell_before)
                 cell[:going].addcmul_(keep[:going], cell_before)
                 if going and len(parents):
                     cell[going:].addcmul_(keep[going:], cell_before.index_select(0, parents))
                 torch.tanh(cell, out=squash)
                 torch.mul(leave, squash, out=state)
-                cell_before, state_before = cell, state
+                cell_before = cell
         ctx.tree = tree
         ctx.save_for_backward(kernel, gates, cells, squashed, states)
         return states
@@ -219,11 +250,18 @@ class _Steps(torch.autograd.Function):
         tree: Tree = ctx.tree
         into_gates = torch.empty_like(gates)
         inner = tree.starts[-2]  # the states that another follows
-        into_products = torch.empty_like(into_gates[:inner], dtype=kernel.dtype)
+        into_gates[tree.starts[-1] :].zero_()
+        behind = roomy(tree.widths[-2], kernel.dtype) - tree.widths[-2]  # rows that the last product reads
+        rows = min(roomy(inner + behind, kernel.dtype), len(gates))
+        into_products = torch.empty_like(into_gates[:rows], dtype=kernel.dtype)
+        into_products[inner:].zero_()
         arrays = tree.by_step(upstream, gates, cells, squashed, into_gates)
-        products = into_products.split(tree.widths[:-1])
-        # Once a batch, since a step's few rows take longer against the view.
-        transposed = kernel.t().contiguous()
+        products, wide = into_products[:inner].split(tree.widths[:-1]), tree.for_products(into_products)
+        transposed = kernel.t()
+        if (
+            kernel.dtype == torch.float32
+        ):  # copied once a batch: a step's few rows take longer against the view
+            transposed = transposed.contiguous()
         into_state: Tensor | None = None
         into_cell: Tensor | None = None
         for step in range(len(tree.parents) - 1, -1, -1):
@@ -245,27 +283,20 @@ class _Steps(torch.autograd.Function):
             cell_before = _follow(arrays[2][step - 1], parents)
             sigmoid_backward(cell_before.mul_(by_cell), keep, grad_input=into_keep)
             _gather_back(into, parents, products[step - 1])
-            into_state = (products[step - 1] @ transposed).float()
+            into_state = (wide[step - 1] @ transposed)[: len(products[step - 1])].float()
             into_cell = _gather_back(by_cell.mul_(keep), parents, torch.empty_like(arrays[2][step - 1]))
-        return into_gates.to(kernel.dtype), states[:inner].t() @ into_products, None
+        return into_gates.to(kernel.dtype), states[:rows].t() @ into_products, None
 
 
-def _recur(
-    gate: Tensor, projected: Tensor, states: Tensor, kernel: Tensor, parents: Tensor, room: Tensor
-) -> None:
-    """gate = projected + states @ kernel, each row with the state that it goes on from or branches off.
+def _add(inputs: Tensor, product: Tensor, going: int, parents: Tensor, room: Tensor, gate: Tensor) -> None:
+    """gate = inputs + product, each row with the row that it goes on from (the first `going`) or branches off.
 
-    room (2, the widest step, 4 units): working memory, used again and again, since fresh memory is slow to touch.
+    room: working memory for as many rows as branch off, used again and again, since fresh memory is slow to touch.
     """
-    going = len(states)
-    if not going:
-        gate.copy_(projected)
-        return
-    product = torch.mm(states, kernel, out=room[0, :going])
-    torch.add(projected[:going], product, out=gate[:going])
+    torch.add(inputs[:going], product[:going], out=gate[:going])
     if len(parents):
-        theirs = torch.index_select(product, 0, parents, out=room[1, : len(parents)])
-        torch.add(projected[going:], theirs, out=gate[going:])
+        theirs = torch.index_select(product, 0, parents, out=room[: len(parents)])
+        torch.add(inputs[going:], theirs, out=gate[going:])
 
 
 def _follow(before: Tensor, parents: Tensor) -> Tensor:

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.lstm import LSTM, gather_questions, grow
+from models.lstm import LSTM, gather_questions, grow, lengthened, roomy
 
 STEPS = 26
 
@@ -56,10 +57,11 @@ def two_layers(seed: int, embedding: int = 20, units: int = 32) -> nn.ModuleList
 
 def along_trees(layers: nn.ModuleList, table: Tensor, tokens: np.ndarray, private: bool) -> Tensor:
     questions = gather_questions(tokens, private)
-    states = layers[0](layers[0].project(table[questions.words])[questions.inputs], questions.shared)
+    read = layers[0].project(table[lengthened(questions.words)])
+    states = layers[0](read[lengthened(questions.inputs)], questions.shared)
     tree = questions.shared
     if private:
-        tree, states = questions.private, states[questions.private_inputs]
+        tree, states = questions.private, states[lengthened(questions.private_inputs)]
     return layers[1](layers[1].project(states), tree)[tree.last]
 
 
@@ -97,14 +99,62 @@ def test_gradient_reaches_the_inputs():
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_bfloat16_products_stay_near_float32():
-    tokens, layers, table = real_like(40, 30), two_layers(5), torch.randn(30, 20)
-    exact = with_gradients(layers, along_trees(layers, table, tokens, True))
+@pytest.fixture
+def _fresh_memory_is_nan():
+    torch.use_deterministic_algorithms(True)  # which fills what torch.empty returns
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("_fresh_memory_is_nan")
+@pytest.mark.parametrize("private", [False, True], ids=["shared", "private"])
+@pytest.mark.parametrize("count", [1, 5, 40, 300])
+def test_bfloat16_products_stay_near_float32(count: int, private: bool):
+    """Their rows behind, which nobody reads, must not reach any sum."""
+    tokens, layers, table = real_like(count + 2, 30)[2:], two_layers(5), torch.randn(30, 20)
+    exact = with_gradients(layers, along_trees(layers, table, tokens, private))
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = along_trees(layers, table, tokens, True)
+        mixed = along_trees(layers, table, tokens, private)
     assert mixed.dtype == torch.bfloat16
     for ours, theirs in zip(with_gradients(layers, mixed), exact, strict=True):
         assert (ours - theirs).norm() <= 0.03 * theirs.norm()
+
+
+class ProductShapes(TorchDispatchMode):
+    """Collects the shapes of matrix products."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[tuple[object, ...]] = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        if "mm" in function.__name__:
+            self.seen.add((function, *(arg.shape for arg in args)))
+        return function(*args, **(kwargs or {}))
+
+
+def test_products_in_bfloat16_have_few_shapes():
+    """For each new one oneDNN compiles code: most of the time of a batch, when every batch had shapes of its own."""
+
+    def shapes(precision: torch.dtype, batches: range) -> set[tuple[object, ...]]:
+        layers, table = two_layers(6), torch.randn(50, 20)
+        with ProductShapes() as found, torch.autocast("cpu", precision, enabled=precision == torch.bfloat16):
+            for seed in batches:
+                with_gradients(layers, along_trees(layers, table, real_like(120, 50, seed), True))
+        return found.seen
+
+    new, plain = (
+        shapes(kind, range(10, 40)) - shapes(kind, range(10)) for kind in (torch.bfloat16, torch.float32)
+    )
+    assert len(new) < 0.1 * len(plain), f"{len(new)} new shapes in 30 batches, {len(plain)} in float32"
+
+
+@given(st.integers(1, 100_000))
+def test_room_is_a_sixteenth_at_the_most(count: int):
+    wide = roomy(count, torch.bfloat16)
+    assert count <= wide <= max(count + 15, count * 17 / 16)
+    assert roomy(wide, torch.bfloat16) == wide
+    assert roomy(count, torch.float32) == count
 
 
 questions_of_few_words = st.lists(st.lists(st.integers(1, 3), max_size=6), min_size=1, max_size=12)
