@@ -45,6 +45,17 @@ class _Table:
         inner = self.table(key)
         return {name: inner.get(name, kind) for name in inner.values}
 
+    def flags(self, key: str) -> dict[str, str]:
+        """A table of flags as the command line would have them: epochs = 3 is as good as epochs = "3"."""
+        inner = self.table(key)
+        for name, value in inner.values.items():
+            if not isinstance(value, str | int | float):
+                raise inner.wrong(f"{name} = {value!r}: expected a text, a number, true or false")
+        return {
+            name: str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in inner.values.items()
+        }
+
     def strings(self, key: str) -> tuple[str, ...]:
         found = self.get(key, list, [])
         if not all(isinstance(text, str) for text in found):
@@ -146,7 +157,7 @@ def _dataset(name: str, table: _Table, origins: dict[str, _Table]) -> Dataset:
         splits,
         {union: unions.strings(union) for union in unions.values},
         table.get("humans", int),
-        table.each("defaults", str),
+        table.flags("defaults"),
         tuple(_published(published, line) for line in published.get("lines", list, [])),
         published.each("seed", float),
     )
@@ -188,7 +199,7 @@ def _add_own(name: str, table: _Table, whole: Catalog) -> None:
         image_set = image_sets.get(split) or image_sets[""]
         splits[split] = Split(split, image_set, questions, members, None, annotations, None)
     unions: dict[str, tuple[str, ...]] = {"trainval": ("train", "val")}
-    defaults = table.each("defaults", str)
+    defaults = table.flags("defaults")
     whole.datasets[name] = Dataset(name, splits, unions, None, defaults, (), {}, own=own)
 
 
@@ -223,7 +234,8 @@ def _own_paths(table: _Table, key: str) -> dict[str, Path]:
         inner = table.table(key, "train val")
         stated = {split: inner.get(split, str) for split in inner.values}
     if stated.keys() not in ({""}, {"train", "val"}) or not all(stated.values()):
-        raise table.wrong(f'{key} = {value!r}: expected a path, or {{ train = "...", val = "..." }}')
+        found = f"{key} is missing" if value is None else f"{key} = {value!r}"
+        raise table.wrong(f'{found}: expected a path, or {{ train = "...", val = "..." }}')
     return {split: table.path.parent / Path(path).expanduser() for split, path in stated.items()}
 
 

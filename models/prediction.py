@@ -14,7 +14,7 @@ from models.classifiers import Classifier, LstmChannel
 from models.devices import pick_device, pick_precision
 from models.errors import ModelError
 from models.features import Features, Table, open_features, send
-from models.lstm import Questions, gather_questions
+from models.lstm import Questions, gather_questions, lengthened
 from models.memory import memory_kept
 from models.progress import Progress, silent
 
@@ -74,8 +74,11 @@ def predict(
         seen, picture_of = _look(module, rows, features, place, batch)
         done = 0
         for pairs, question_of, encoded in _ask(module, tokens, place, batch):
-            picture = None if seen is None else seen.index_select(0, send(picture_of[pairs], place))
-            logits = module.classify(encoded.index_select(0, send(question_of, place)), picture)
+            question = encoded.index_select(0, lengthened(send(question_of, place)))
+            picture = (
+                None if seen is None else seen.index_select(0, lengthened(send(picture_of[pairs], place)))
+            )
+            logits = module.classify(question, picture)[: len(question_of)]
             wanted = {name: array[pairs] for name, array in given.items() if array is not None}
             for name, value in _read(logits.float(), target, **wanted).items():
                 array = value.cpu().numpy()

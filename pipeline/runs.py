@@ -121,6 +121,7 @@ def compare(arguments: list[str]) -> int:
     first, second = find_run(flags.first), find_run(flags.second)
     out = flags.out or Path(f"compare-{first.fingerprint[:8]}-{second.fingerprint[:8]}.html")
     both, picture = comparing.compare(first, second)
+    out.parent.mkdir(parents=True, exist_ok=True)
     facts = write_comparison(out, both, picture)
     print(format_comparison(both, facts))
     print(f"\npage: {out.resolve()}")

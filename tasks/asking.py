@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 from data.errors import DataError
 from tasks import settings
-from tasks.runs import Run, check_bytes, command, find_run, input_of, trained_runs
+from tasks.runs import Run, check_bytes, command, damaged_runs, find_run, input_of, trained_runs
 from tasks.train import TrainModel
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,12 @@ def can_look(run: Run) -> bool:
 
 
 def load_model(run: str = "") -> Model:
-    """The newest trained model that can look at new pictures, or that of `run`: a name of `python -m pipeline runs`."""
+    """The newest trained model that can look at new pictures, or that of `run`: a name of `python -m pipeline runs`.
+
+    Where none is named, damaged ones are left aside, which the log says.
+    """
     able = [] if run else [one for one in trained_runs() if can_look(one)]
-    return Model(able[0] if able else find_run(run))
+    chosen = able[0] if able else find_run(run)
+    for folder, why in damaged_runs().items() if not run else ():
+        logger.warning("%s: %s; asking %s", folder, why, chosen.name)
+    return Model(chosen)

@@ -259,6 +259,17 @@ def stated(tmp_path, monkeypatch):
     sources._load.cache_clear()
 
 
+def test_defaults_are_flags_in_toml_or_as_text(stated):
+    lines = '[own.mine]\npictures = "p"\nquestions = "q.csv"\ndefaults = '
+    dataset = stated(lines + '{ epochs = 3, lr = 1e-3, fine_tune_embeddings = true, model = "bag-of-words" }')
+    assert dataset.defaults == {
+        "epochs": "3",
+        "lr": "0.001",
+        "fine_tune_embeddings": "true",
+        "model": "bag-of-words",
+    }
+
+
 def test_two_lines_state_a_dataset(stated, tmp_path):
     dataset = stated('[own.mine]\npictures = "photos"\nquestions = "qa.csv"\n')
     assert dataset.own == Own({"": tmp_path / "qa.csv"}, {}, 0.2, 0)
@@ -280,8 +291,8 @@ def test_pictures_of_each_split_are_image_sets_of_their_own(stated):
     [
         ("vqa-v1", 'pictures = "p"\nquestions = "q.csv"', "'vqa-v1' is the name of another dataset"),
         ("train2014", 'pictures = "p"\nquestions = "q.csv"', "'train2014' is the name of another"),
-        ("mine", 'questions = "q.csv"', "pictures = None: expected a path"),
-        ("mine", 'pictures = "p"', "questions = None: expected a path"),
+        ("mine", 'questions = "q.csv"', "pictures is missing: expected a path"),
+        ("mine", 'pictures = "p"', "questions is missing: expected a path"),
         ("mine", 'pictures = 3\nquestions = "q.csv"', "own.mine.pictures: expected a table"),
         ("mine", 'pictures = "p"\nquestions = { train = "q.csv" }', "questions = .*expected a path, or"),
         ("mine", 'pictures = "p"\nquestion = "q.csv"', "'question'; nearest: questions"),

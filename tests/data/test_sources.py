@@ -206,7 +206,10 @@ def test_add_and_the_variable(own, tmp_path, monkeypatch):
         ('[datasets.x]\nunions = { all = ["train"] }\n', "union all of x"),
         ("image_sets = 3\n", "expected a table"),
         ("[datasets.x]\nhumans = true\n", "humans = True: expected int"),
-        ("[datasets.x]\ndefaults = { epochs = 3 }\n", "epochs = 3: expected str"),
+        (
+            "[datasets.x]\ndefaults = { epochs = [3] }\n",
+            r"epochs = \[3\]: expected a text, a number, true or false",
+        ),
         ("[datasets.x]\nunions = { all = [1] }\n", "expected a list of texts"),
         ('[datasets.x]\npublished = { lines = [{ modell = "m" }] }\n', "nearest: model"),
         ("[datasets.x.splits]\ntrain = 1\n", "datasets.x.splits.train: expected a table"),

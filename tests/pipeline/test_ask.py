@@ -87,12 +87,27 @@ print(one.question, len(one.answers), one.unknown_words, other.unknown_words)
     assert found.stdout == "What is this? 5 [] ['zeppelin']\n", found.stderr
 
 
+@pytest.fixture
+def copied(picture, tmp_path):
+    shell = type(picture[0])(tmp_path)
+    shutil.copytree(picture[0].artifacts, shell.artifacts, symlinks=True)
+    return shell
+
+
+def test_a_damaged_model_is_left_aside_with_a_word(picture, copied):
+    whole = copied.artifact("train-model")
+    damaged = whole.with_name(whole.name[:-16] + 16 * "f")
+    shutil.copytree(whole, damaged)
+    (damaged / "model.safetensors").unlink()
+    output = copied("pipeline", "ask", picture[1], "What?")
+    assert f"{damaged}: " in output and f"model.safetensors is missing; asking {whole.name}" in output
+
+
 @pytest.mark.parametrize(
     ("stage", "file"), [("train-model", "model.safetensors"), ("build-vocabulary", "vocabulary.json")]
 )
-def test_a_flipped_byte_is_found_before_an_answer_is_given(picture, tmp_path, stage, file):
-    shell = type(picture[0])(tmp_path)
-    shutil.copytree(picture[0].artifacts, shell.artifacts, symlinks=True)
+def test_a_flipped_byte_is_found_before_an_answer_is_given(picture, copied, stage, file):
+    shell = copied
     path = shell.artifact(stage) / file
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1

@@ -93,12 +93,12 @@ def test_no_trained_model_is_said_with_the_command(shell):
 def test_compare_prints_the_figures_and_writes_the_page(trained, tmp_path):
     shell, _ = trained
     first, second = (run_of(shell, model="deeper-lstm", epochs=epochs) for epochs in (2, 4))
-    output = shell("pipeline", "compare", first, second, "--out", tmp_path / "page.html")
+    output = shell("pipeline", "compare", first, second, "--out", tmp_path / "pages" / "page.html")
     one, other = (figures_of(shell, run)["overall"] for run in (first, second))
     gain = re.escape(f"{other - one:+.2f}")
     assert re.search(rf"^overall +{one:.2f} +{other:.2f} +{gain}$", output, re.MULTILINE)
-    assert "epochs: 2 → 4" in output and f"page: {tmp_path / 'page.html'}" in output
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "epochs: 2 → 4" in output and f"page: {tmp_path / 'pages' / 'page.html'}" in output
+    page = (tmp_path / "pages" / "page.html").read_text(encoding="utf-8")
     assert "<td>epochs</td><td>2</td><td>4</td>" in page and "<polyline" in page
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     alone = re.search(r"of 48 questions A alone is right on (\d+), B alone on (\d+)", output)
