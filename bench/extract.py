@@ -5,7 +5,7 @@
     python -m bench.extract --memory               # resident memory at 500 and at 5,000 pictures
     pip install openvino                           # adds OpenVINO to the comparison
 
-Every turn measures each competitor once, one after the other, so that the machine's moods meet all of them;
+Every turn measures each competitor once, in an order drawn anew, so that none always follows the same one;
 reported are the median over the turns and its range. Weights are random:0: they do not change the speed.
 
 * plain: Pillow, torchvision's Compose, eager float32 in torch's default memory format, batches of 32, h5py.
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import io
+import random
 import resource
 import statistics
 import tempfile
@@ -161,7 +162,7 @@ def compare(arguments: argparse.Namespace, images: Images, folder: Path) -> None
     running = {name: turn for name, turn in turns.items() if turn is not None}
     rates: dict[str, list[float]] = {name: [] for name in running}
     for number in range(arguments.turns + 1):
-        for name, turn in running.items():
+        for name, turn in random.sample(list(running.items()), len(running)):
             start = time.perf_counter()
             turn()
             if number:  # the first warms up

@@ -251,17 +251,16 @@ class _Steps(torch.autograd.Function):
         into_gates = torch.empty_like(gates)
         inner = tree.starts[-2]  # the states that another follows
         into_gates[tree.starts[-1] :].zero_()
-        behind = roomy(tree.widths[-2], kernel.dtype) - tree.widths[-2]  # rows that the last product reads
-        rows = min(roomy(inner + behind, kernel.dtype), len(gates))
+        width = tree.widths[-2:][0]
+        read = inner - width + roomy(width, kernel.dtype)  # as far as the last step's product reads
+        rows = min(roomy(read, kernel.dtype), len(gates))
         into_products = torch.empty_like(into_gates[:rows], dtype=kernel.dtype)
         into_products[inner:].zero_()
         arrays = tree.by_step(upstream, gates, cells, squashed, into_gates)
         products, wide = into_products[:inner].split(tree.widths[:-1]), tree.for_products(into_products)
         transposed = kernel.t()
-        if (
-            kernel.dtype == torch.float32
-        ):  # copied once a batch: a step's few rows take longer against the view
-            transposed = transposed.contiguous()
+        if kernel.dtype == torch.float32:
+            transposed = transposed.contiguous()  # a step's few rows take longer against the view
         into_state: Tensor | None = None
         into_cell: Tensor | None = None
         for step in range(len(tree.parents) - 1, -1, -1):

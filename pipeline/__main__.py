@@ -36,6 +36,9 @@ USAGE = """python -m pipeline plan [TASK] [flags]                 what a run wou
        python -m pipeline import --from ZIP [--annotations vqa-v1]
                                                                 these files as the dataset seed-v1"""
 
+TAKES_A_TASK = ("plan", "gc", "export")
+"""Commands whose words are read by Luigi, which would answer --help with flags of its own."""
+
 
 def main(arguments: list[str]) -> int:
     commands = {
@@ -60,11 +63,22 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
+    if arguments[0] in TAKES_A_TASK and {"-h", "--help"} & set(arguments):
+        print(
+            f"usage: {_usage(arguments[0])}\n\nluigi --module pipeline TASK --help lists the flags of a task"
+        )
+        return 0
     try:
         return commands[arguments[0]](arguments[1:])
     except (*EXPECTED, UsageError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def _usage(command: str) -> str:
+    """The part of USAGE that is about one command."""
+    start = USAGE.index(f"python -m pipeline {command}")
+    return USAGE[start:].partition("\n       python")[0]
 
 
 def task_from(arguments: list[str]) -> luigi.Task:
@@ -98,12 +112,19 @@ def _short(why: str) -> str:
     return why if len(why) < 160 else why[:157] + "..."
 
 
+def _duration(seconds: float) -> str:
+    """'45 s', '12 min', '6.5 h'"""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+
+
 def _cost_line(total: dict[str, float]) -> str:
     parts = [
         f"to download {human(total['download'])}",
         f"disk {human(total['disk'])} of {human(cache.free_disk())} free",
     ]
-    known = f"about {total['seconds']:,.0f} s" if total["seconds"] else "time not known"
+    known = f"about {_duration(total['seconds'])}" if total["seconds"] else "time not known"
     if total["unknown"] and total["seconds"]:
         known += f" and {total['unknown']:.0f} stages whose time is not known"
     return ", ".join([*parts, known])
@@ -136,12 +157,6 @@ def verify(arguments: list[str]) -> int:
 
 def gc(arguments: list[str]) -> int:
     """List what the given roots do not reach; remove it with --yes."""
-    if {"-h", "--help"} & set(arguments):
-        print(
-            "usage: "
-            + USAGE[USAGE.index("python -m pipeline gc") : USAGE.index("python -m pipeline runs")].strip()
-        )
-        return 0
     yes, downloads = "--yes" in arguments, "--downloads" in arguments
     roots: list[list[str]] = [[]]
     for word in arguments:

@@ -40,7 +40,10 @@ class OneLine(logging.Filter):
             return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
         if "Luigi Execution Summary" in message and "This progress looks :)" in message:
             ran = re.search(r"\* (\d+) ran successfully", message)
-            record.msg = f"done: {ran[1]} stages ran" if ran else "nothing to do: every artifact is complete"
+            stages = "stage" if ran and ran[1] == "1" else "stages"
+            record.msg = (
+                f"done: {ran[1]} {stages} ran" if ran else "nothing to do: every artifact is complete"
+            )
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, EXPECTED):
             trace = "".join(traceback.format_exception(error))

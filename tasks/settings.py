@@ -61,7 +61,7 @@ SETTINGS: dict[str, dict[str, Setting]] = {
     "compute": {
         "device": Setting("auto", _one_of("auto", "cpu", "cuda"), "auto, cpu or cuda"),
         "precision": Setting("auto", _one_of("auto", "float32", "bfloat16"), "auto, float32 or bfloat16"),
-        "threads": Setting("0", _count, "a whole number, 0 = one for each core"),
+        "threads": Setting("0", _count, "a whole number, 0 = one for each physical core"),
         "batch_size": Setting("0", _count, "a whole number, 0 = what suits the device"),
         "engine": Setting("local", _one_of("local", "ray"), "local or ray"),
         "ray_address": Setting("", str, "a Ray address, or nothing for a cluster on this machine"),

@@ -94,7 +94,9 @@ def test_a_mistake_is_one_line(words, code, said, capsys, artifacts):
     assert said in printed and "Traceback" not in printed
 
 
-def test_gc_explains_itself(capsys, artifacts):
-    assert main(["gc", "--help"]) == 0
+@pytest.mark.parametrize("command, word", [("gc", "--yes"), ("plan", "would cost"), ("export", "--to DIR")])
+def test_what_luigi_parses_explains_itself(capsys, artifacts, command, word):
+    assert main([command, "--help"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("usage: python -m pipeline gc TASK") and "--yes" in said and "runs" not in said
+    assert said.startswith(f"usage: python -m pipeline {command} ") and word in said
+    assert said.count("python -m pipeline") == 1 and "TASK --help" in said
