@@ -227,7 +227,7 @@ class EvaluateModel(Scoring):
     def build(self, folder: Path) -> dict[str, Any]:
         from data.baselines import baselines, trained_baseline
         from data.results import read_results
-        from data.scoring import annotated_accuracy
+        from data.scoring import annotated_accuracy, format_accuracy
 
         results = {
             one.question_id: one.answer for one in read_results(self.file("predictions", "results.json"))
@@ -256,7 +256,8 @@ class EvaluateModel(Scoring):
             figures["baselines"][self.baseline.replace("-", "_")] = trained_baseline(theirs)
         figures["seed"] = self._seed_figures()
         artifacts.write_json(folder / "accuracy.json", figures)
-        log_accuracy(figures)
+        head = format_accuracy({**figures, "perQuestionType": {}}).strip()
+        logger.info("%s\n%s", self.model, head)
         return {"overall": figures["overall"], "questions": figures["questions"]}
 
     def _seed_figures(self) -> dict[str, Any]:
@@ -272,11 +273,3 @@ class EvaluateModel(Scoring):
         return seed_figures(
             -found["log_likelihoods"], found["chosen"], answers.consensus[rows], answers.humans[rows]
         )
-
-
-def log_accuracy(figures: dict[str, Any]) -> None:
-    """The lines that a run ends with."""
-    from data.scoring import format_accuracy
-
-    head = format_accuracy({**figures, "perQuestionType": {}}).strip()
-    logger.info("accuracy\n%s", head)

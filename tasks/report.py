@@ -11,7 +11,7 @@ from data import sources
 from tasks.artifacts import State
 from tasks.download import DownloadAnnotations, DownloadImages, DownloadQuestions
 from tasks.errors import refuse
-from tasks.evaluate import EvaluateModel, PredictAnswers, Scoring, log_accuracy
+from tasks.evaluate import EvaluateModel, PredictAnswers, Scoring
 from tasks.judged import picture_reader, read_history, read_judged
 from tasks.stage import Stage, walk
 from tasks.text import BuildVocabulary, read_vocabulary
@@ -74,7 +74,6 @@ class Report(Scoring):
         )
         picture = picture_reader(self.upstream["images"], self.dataset, self.eval_split)
         facts = write_report(folder / "report.html", page, picture, progress=self.progress)
-        log_accuracy(accuracy)
         logger.info("report: %s", self.path / "report.html")
         return facts
 
