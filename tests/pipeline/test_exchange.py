@@ -183,6 +183,7 @@ def test_what_the_files_can_not_give_is_refused_in_one_line(imported, words, sai
     assert said in output and "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_a_model_of_imported_features_can_not_look_at_pictures(imported, tmp_path):
     (tmp_path / "photo.jpg").write_bytes(jpeg())
     model = imported[0].artifact("train-model", "seed-v1").name
@@ -234,6 +235,7 @@ open-ended = "OpenEnded_sample_val_questions.json"
 """
 
 
+@pytest.mark.slow
 def test_both_training_splits_are_one_half_and_no_choices_are_zeros(tiny, tmp_path):
     tiny.catalog.write_text(tiny.catalog.read_text() + TEST_SPLIT)
     flags = ("--train-split", "trainval", "--eval-split", "test")

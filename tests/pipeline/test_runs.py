@@ -115,6 +115,7 @@ def test_a_run_that_was_not_judged_is_said_with_the_command_that_judges_it(train
     assert "can't be ranked" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_other_tasks_are_not_set_against_each_other(trained, tmp_path):
     shell, _ = trained
     first, second = run_of(shell, model="deeper-lstm", epochs=2), run_of(shell, model="bag-of-words")
@@ -125,6 +126,7 @@ def test_other_tasks_are_not_set_against_each_other(trained, tmp_path):
     assert re.search(r"^overall .* –$", output, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_model_without_pictures_answers_alike_whatever_the_picture(trained, tmp_path):
     shell = trained[0]
     run = run_of(shell, model="language-only")

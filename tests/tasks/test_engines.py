@@ -144,6 +144,7 @@ def test_kill_9_loses_no_finished_shard_and_leaves_nobody_behind(
 DECODERS = "import tasks.shards; tasks.shards._decoders = lambda device: 2"  # as for a GPU
 
 
+@pytest.mark.slow
 def test_with_decoding_processes_as_for_a_gpu_the_bytes_are_the_same(
     folder: Path, tmp_path: Path, reference: bytes
 ) -> None:
@@ -159,6 +160,7 @@ def test_with_decoding_processes_as_for_a_gpu_the_bytes_are_the_same(
     assert merged(extraction, settings) == reference
 
 
+@pytest.mark.slow
 def test_decoding_processes_end_with_a_killed_run(folder: Path, tmp_path: Path) -> None:
     run = start(folder, tmp_path / "work", tmp_path, first=DECODERS)
     end = time.monotonic() + 60
