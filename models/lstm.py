@@ -31,7 +31,7 @@ def roomy(count: int, dtype: torch.dtype) -> int:
     """
     if dtype != torch.bfloat16:
         return count
-    grain = max(16, 1 << (count.bit_length() - 5)) if count >= 256 else 16
+    grain = max(16, (1 << count.bit_length()) >> 5)
     return -(-count // grain) * grain
 
 

@@ -260,11 +260,11 @@ def stated(tmp_path, monkeypatch):
 
 
 def test_defaults_are_flags_in_toml_or_as_text(stated):
-    lines = '[own.mine]\npictures = "p"\nquestions = "q.csv"\ndefaults = '
-    dataset = stated(lines + '{ epochs = 3, lr = 1e-3, fine_tune_embeddings = true, model = "bag-of-words" }')
+    flags = 'epochs = 3\nlearning_rate = 1e-3\nfine_tune_embeddings = true\nmodel = "bag-of-words"\n'
+    dataset = stated(f'[own.mine]\npictures = "p"\nquestions = "q.csv"\n[own.mine.defaults]\n{flags}')
     assert dataset.defaults == {
         "epochs": "3",
-        "lr": "0.001",
+        "learning_rate": "0.001",
         "fine_tune_embeddings": "true",
         "model": "bag-of-words",
     }

@@ -118,7 +118,7 @@ def test_bfloat16_products_stay_near_float32(count: int, private: bool):
         mixed = along_trees(layers, table, tokens, private)
     assert mixed.dtype == torch.bfloat16
     for ours, theirs in zip(with_gradients(layers, mixed), exact, strict=True):
-        assert (ours - theirs).norm() <= 0.06 * theirs.norm()
+        assert (ours - theirs).norm() <= 0.03 * theirs.norm()
 
 
 class ProductShapes(TorchDispatchMode):
@@ -135,7 +135,7 @@ class ProductShapes(TorchDispatchMode):
 
 
 def test_products_in_bfloat16_have_few_shapes():
-    """For each new one oneDNN compiles code: most of the time of a batch, when every batch had shapes of its own."""
+    """For each new one oneDNN compiles code, which takes longer than the product itself."""
 
     def shapes(precision: torch.dtype, batches: range) -> set[tuple[object, ...]]:
         layers, table = two_layers(6), torch.randn(50, 20)
