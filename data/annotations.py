@@ -18,7 +18,7 @@ import msgspec
 
 from data.archives import read_member
 from data.baselines import commonest
-from data.errors import DataError
+from data.errors import DataError, listed
 from data.normalisation import normalise
 
 HUMANS = 10
@@ -28,15 +28,18 @@ _BOM = b"\xef\xbb\xbf"
 _JSON_BYTES = 4 << 30  # v2's training annotations, the largest official file, have 0.4 GB
 _SHOWN = 3  # faults that an error message spells out
 
-_Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+ABSENT = -1
+"""In the place of an image_id that own data leaves out."""
 _Entry = TypeVar("_Entry")
+_Question = TypeVar("_Question", bound="Question")
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
     """One entry of a questions file. `multiple_choices`: v1's 18 choices, in files of that task only."""
 
-    question_id: _Id
-    image_id: _Id
+    question_id: Id
+    image_id: Id
     question: str
     multiple_choices: tuple[str, ...] | None = None
 
@@ -60,8 +63,8 @@ class _Human(msgspec.Struct, gc=False):
 
 
 class _Official(msgspec.Struct, gc=False, kw_only=True):
-    question_id: _Id
-    image_id: _Id
+    question_id: Id
+    image_id: Id
     question_type: str
     answer_type: str
     multiple_choice_answer: str
@@ -69,6 +72,7 @@ class _Official(msgspec.Struct, gc=False, kw_only=True):
 
 
 class _Own(_Official, gc=False, kw_only=True):
+    image_id: Id = ABSENT
     question_type: str = ""
     answer_type: str = ""
     multiple_choice_answer: str = ""
@@ -91,11 +95,10 @@ class _Strings(dict[str, str]):
 
 
 class _Named(msgspec.Struct):
-    question_id: _Id
+    question_id: Id
 
 
 _text = attrgetter("answer")
-_QUESTION = msgspec.json.Decoder(Question)
 _NAMED = msgspec.json.Decoder(_Named)
 
 
@@ -105,8 +108,13 @@ def read_questions(path: Path | str, member: str | None = None) -> list[Question
     DataError, with file, position or id, and count: no such file, not JSON, a missing or ill-typed field, ids
     below 0 or beyond 64 bits, an id twice, choices for some questions only, no questions.
     """
+    return read_questions_as(Question, path, member)
+
+
+def read_questions_as(kind: type[_Question], path: Path | str, member: str | None = None) -> list[_Question]:
+    """As `read_questions`, each entry with the further fields of a `kind` of Question."""
     name, entries = _entries(path, member, "questions")
-    questions = _decode(name, "questions", entries, _QUESTION.decode)
+    questions = _decode(name, "questions", entries, msgspec.json.Decoder(kind).decode)
     without = [question.question_id for question in questions if not question.multiple_choices]
     if len(without) == len(questions):
         return questions
@@ -213,8 +221,8 @@ def check_images(asked: Sequence[int], image_ids: Iterable[int], image_set: str 
     if absent:
         raise DataError(
             f"{absent.total():,} of {len(asked):,} questions are about {len(absent):,} images that "
-            f"{image_set} lacks (image_id {_some(absent)}). It has {len(there):,} images; do they belong to "
-            "these questions?"
+            f"{image_set} lacks (image_id {listed([*map(str, absent)])}). It has {len(there):,} images; do they "
+            "belong to these questions?"
         )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import DataError
+from data.picture_id_rules import settle_ids
 from data.sources import Catalog, Dataset, Glove, ImageSet, Own, Published, ReadyMade, Source, Split, find
 
 SOURCE = "file origin urls sha256 sha256_prefix bytes licence made_by path"
@@ -89,6 +90,7 @@ def load(*paths: Path) -> Catalog:
                 raise DataError(f"{path}: {name!r} is stated already by another catalog file; rename it")
             whole.datasets[name] = _ready_made(name, table, whole.datasets)
     _check_references(whole, paths[-1])
+    settle_ids(whole, paths[-1])
     return whole
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -26,3 +27,9 @@ def refusal(error: OSError, place: Path) -> str:
     return f"{error.filename or place}: {error.strerror or error}" + (
         f"; {mend}, then run again" if mend else ""
     )
+
+
+def listed(texts: Sequence[str], shown: int = 10, between: str = ", ") -> str:
+    """The first few, and how many more there are."""
+    more = f"; and {len(texts) - shown:,} more" if len(texts) > shown else ""
+    return between.join(texts[:shown]) + more

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from data.archives import PICTURE_BYTES, Archive
-from data.errors import DataError
+from data.errors import DataError, listed
 from data.local import PICTURES, folder_files, folder_identity, is_picture
-from data.sources import ImageSet
+from data.picture_ids import coco_number, last_number, without_own_number
+from data.sources import Ids, ImageSet
 
 __all__ = ["Images", "folder_identity", "open_images"]
-
-_COCO = re.compile(r"COCO_[A-Za-z0-9-]+_([0-9]{12})\.[A-Za-z]+")
 
 
 @dataclass(frozen=True)
@@ -54,37 +52,50 @@ class Images:
 def open_images(path: Path, image_set: ImageSet | None = None) -> Images:
     """List the pictures of a zip or folder (nothing is decoded) and give them their ids.
 
-    An image set with a prefix takes the number in each COCO name, and its count must be the catalog's;
-    without one, ids are the COCO numbers if every name has one, else 1..N by sorted relative path.
-    DataError if there is no picture, the count is wrong, or two pictures have one id.
+    An image set with a prefix takes the number in each COCO name, and its count must be the catalog's; another one
+    gives ids as its `ids` says (see ImageSet); without one they are the COCO numbers if every name has one, else 1..N
+    by sorted relative path. DataError if there is no picture, the count is wrong, two pictures have one id, or a name
+    lacks the number that it must end in.
     """
     path = Path(path)
     archive = None if path.is_dir() else Archive(path)
     found = sorted(folder_files(path) if archive is None else archive.names)
     names = [name for name in found if is_picture(name)]
     if image_set is not None and image_set.prefix:
-        names = [name for name in names if _number(name, image_set.prefix) is not None]
+        names = [name for name in names if coco_number(name, image_set.prefix) is not None]
     _check_names(path, names)
     kept = set(names)
     skipped = [name for name in found if name not in kept]
-    ids = _ids(path, names)
+    ids = _ids(path, names, image_set.ids if image_set else "paths")
     order = np.argsort(ids, kind="stable")
     images = Images(path, ids[order], [names[row] for row in order], skipped, archive)
     _check(images, image_set)
     return images
 
 
-def _number(name: str, prefix: str = "") -> int | None:
-    """The id in a COCO file name: COCO_train2014_000000000009.jpg → 9."""
-    base = name.rsplit("/", 1)[-1]
-    match = _COCO.fullmatch(base)
-    return int(match[1]) if match and base.startswith(prefix) else None
+def _ids(path: Path, names: list[str], rule: Ids) -> npt.NDArray[np.int64]:
+    if rule == "paths":
+        return _coco_or_counted(path, names)
+    faults = without_own_number(names)
+    if not faults:
+        return np.array([last_number(name) for name in names], np.int64)
+    if rule == "numbers":
+        raise DataError(
+            f"{path.resolve()}: official questions ask about these pictures by image_id, but {len(faults):,} of "
+            f"{len(names):,} have no number of their own at the end of their name: {listed(faults)}. Rename or remove "
+            "them, or state the data as [own.NAME], where a question may name its file in image or file_name"
+        )
+    return _counted(names)
 
 
-def _ids(path: Path, names: list[str]) -> npt.NDArray[np.int64]:
-    numbers = [_number(name) for name in names]
+def _counted(names: list[str]) -> npt.NDArray[np.int64]:
+    return np.arange(1, len(names) + 1, dtype=np.int64)
+
+
+def _coco_or_counted(path: Path, names: list[str]) -> npt.NDArray[np.int64]:
+    numbers = [coco_number(name) for name in names]
     if None in numbers:
-        return np.arange(1, len(names) + 1, dtype=np.int64)
+        return _counted(names)
     ids = np.array(numbers, dtype=np.int64)
     values, counts = np.unique(ids, return_counts=True)
     if len(values) < len(ids):

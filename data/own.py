@@ -8,27 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.annotations import (
-    Annotation,
-    Question,
-    check_images,
-    in_order,
-    read_annotations,
-    read_questions,
-)
+from data.annotations import Annotation, Question, in_order, read_annotations, read_questions
 from data.errors import DataError
 from data.images import Images
+from data.own_official import Pairs, read_official
+from data.own_pictures import PictureNames, described, plain_name
 from data.own_tables import Row, faults_text, read_rows
 from data.sources import Own
-
-_AMBIGUOUS, _ABSENT = -1, -2  # in the place of a picture's id
-Pairs = list[tuple[Question, Annotation]]
 
 
 @dataclass(frozen=True)
@@ -52,7 +43,7 @@ def convert(own: Own, images: dict[str, Images], folder: Path) -> Converted:
     for split, path in own.questions.items():
         pictures = images.get(split) or images[""]
         if split in own.annotations:
-            splits[split] = _official(path, own.annotations[split], pictures)
+            splits[split] = read_official(path, own.annotations[split], pictures)
         else:
             before = sum(map(len, splits.values()))
             splits[split], unread = _plain(path, pictures, before, folder)
@@ -66,14 +57,6 @@ def convert(own: Own, images: dict[str, Images], folder: Path) -> Converted:
         for split, pairs in splits.items()
     }
     return Converted(counts, ignored)
-
-
-def _official(questions_path: Path, annotations_path: Path, images: Images) -> Pairs:
-    questions = read_questions(questions_path)
-    check_images([one.image_id for one in questions], images.ids.tolist(), str(images.path.resolve()))
-    return list(
-        zip(questions, in_order(read_annotations(annotations_path, None, True), questions), strict=True)
-    )
 
 
 def _plain(path: Path, images: Images, before: int, folder: Path) -> tuple[Pairs, list[str]]:
@@ -91,7 +74,8 @@ def _plain(path: Path, images: Images, before: int, folder: Path) -> tuple[Pairs
     ]
     _write(folder, "plain", questions, annotations)
     paths = folder / "plain-questions.json", folder / "plain-annotations.json"
-    pairs = _official(*paths, images)
+    questions = read_questions(paths[0])
+    pairs = list(zip(questions, in_order(read_annotations(paths[1], None, True), questions), strict=True))
     for written in paths:
         written.unlink()
     return pairs, ignored
@@ -99,36 +83,12 @@ def _plain(path: Path, images: Images, before: int, folder: Path) -> tuple[Pairs
 
 def _picture_ids(path: Path, rows: Sequence[Row], images: Images) -> list[int]:
     """The id of each row's picture: named by its path inside the folder or zip, or by the end of that path."""
-    exact, ends = _names(images)
-    ids, faults = [], []
-    for row in rows:
-        name = _plain_name(row.image)
-        ids.append(exact[name] if name in exact else ends.get(name, _ABSENT))
-        if ids[-1] == _AMBIGUOUS:
-            faults.append((row.number, f"several pictures are called {row.image!r}: give the folder too"))
-        elif ids[-1] == _ABSENT:
-            faults.append((row.number, f"no picture {row.image!r}"))
+    names = PictureNames(images)
+    found = [names.find(row.image) for row in rows]
+    faults = [(row.number, why) for row, why in zip(rows, found, strict=True) if isinstance(why, str)]
     if faults:
-        there = f"{images.path.resolve()} has {len(images):,} pictures, such as {images.names[0]}"
-        raise DataError(f"{faults_text(path, faults, len(rows))}. {there}")
-    return ids
-
-
-def _names(images: Images) -> tuple[dict[str, int], dict[str, int]]:
-    """Ids by whole path, and by each shorter end of it (b/c.jpg and c.jpg for a/b/c.jpg)."""
-    exact, ends = {}, {}
-    for name, number in zip(images.names, images.ids.tolist(), strict=True):
-        parts = _plain_name(name).split("/")
-        exact["/".join(parts)] = number
-        for start in range(1, len(parts)):
-            end = "/".join(parts[start:])
-            ends[end] = _AMBIGUOUS if end in ends else number
-    return exact, ends
-
-
-def _plain_name(name: str) -> str:
-    """One spelling of a letter with its accent: macOS stores two code points where a table has one."""
-    return unicodedata.normalize("NFC", name).removeprefix("./")
+        raise DataError(f"{faults_text(path, faults, len(rows))}. {described(images)}")
+    return [number for number in found if isinstance(number, int)]
 
 
 def _split(pairs: Pairs, images: Images, own: Own) -> dict[str, Pairs]:
@@ -136,7 +96,7 @@ def _split(pairs: Pairs, images: Images, own: Own) -> dict[str, Pairs]:
 
     The pictures are ordered by a hash of the seed and their name, so that the choice depends on nothing else.
     """
-    name_of = dict(zip(images.ids.tolist(), map(_plain_name, images.names), strict=True))
+    name_of = dict(zip(images.ids.tolist(), map(plain_name, images.names), strict=True))
     asked = sorted(
         {question.image_id for question, _ in pairs}, key=lambda one: _rank(own.seed, name_of[one])
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from data.errors import DataError
 
@@ -43,10 +43,18 @@ class Source:
         return self.sha256 or self.sha256_prefix or f"unpinned: {self.file}"
 
 
+Ids = Literal["paths", "numbers or paths", "numbers"]
+IDS: tuple[Ids, ...] = get_args(Ids)  # from the laxest to the strictest
+
+
 @dataclass(frozen=True)
 class ImageSet:
-    """A set of pictures. `prefix` is what COCO file names start with; "" = ids are 1..N by sorted path.
+    """A set of pictures. `prefix` is what COCO file names start with, whose number is the id. Without one, `ids`:
 
+    "paths": COCO's numbers if all names have one, else 1..N by sorted path (tables name files);
+    "numbers": the numbers that the names end in, or refused (official questions ask by image_id);
+    "numbers or paths": those if each name has one of its own, else 1..N by sorted path (official questions of [own],
+    which may name their file; ConvertOwnData refuses those that ask by image_id then).
     `images`, where published, is how many there must be.
     """
 
@@ -54,6 +62,12 @@ class ImageSet:
     source: Source
     images: int | None
     prefix: str
+    ids: Ids = "paths"
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What goes into the fingerprint of whatever tells pictures by their id: nothing where nobody asks by it."""
+        return {} if self.ids == "paths" else {"ids": self.ids}
 
 
 @dataclass(frozen=True)

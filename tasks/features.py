@@ -38,8 +38,9 @@ class ExtractFeatures(Stage):
         return needs
 
     def identity(self) -> dict[str, Any]:
-        """A weights file counts by its content, wherever it lies."""
-        return {"weights": self._weights_id()} if self._is_file() else {}
+        """A weights file counts by its content, wherever it lies; and how pictures get their ids."""
+        weights = {"weights": self._weights_id()} if self._is_file() else {}
+        return weights | sources.image_set(self.image_set).identity
 
     def _is_file(self) -> bool:
         return self.weights.endswith((".pth", ".safetensors"))

@@ -62,9 +62,19 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 
 def picture_reader(images: Any, dataset: str, split: str) -> Callable[[int], bytes]:
-    """A function from image id to a picture's encoded bytes. `images`: a DownloadImages stage, complete."""
+    """A function from image id to a picture's encoded bytes. `images`: a DownloadImages stage, complete.
+
+    The function raises DataError for an id that no picture has, and as Images.read does.
+    """
+    from data.annotations import check_images
     from data.images import open_images
 
     opened = open_images(images.target, sources.image_set(sources.dataset(dataset).split(split).image_set))
     row_of = {number: row for row, number in enumerate(opened.ids.tolist())}
-    return lambda number: opened.read(row_of[number])
+
+    def read(number: int) -> bytes:
+        if number not in row_of:
+            check_images([number], row_of, str(opened.path.resolve()))
+        return opened.read(row_of[number])
+
+    return read

@@ -38,15 +38,21 @@ class ConvertOwnData(Stage):
         return own
 
     def inputs(self) -> dict[str, Stage]:
+        return {
+            name: self.clone(DownloadImages, image_set=image_set.name)
+            for name, image_set in self._image_sets().items()
+        }
+
+    def _image_sets(self) -> dict[str, sources.ImageSet]:
         """The pictures: their names give the ids. One set under "images", or one a split."""
         splits = sources.dataset(self.dataset).splits
         names = {f"images-{split}": of.image_set for split, of in splits.items()}
         if len(set(names.values())) == 1:
             names = {"images": splits["train"].image_set}
-        return {name: self.clone(DownloadImages, image_set=image_set) for name, image_set in names.items()}
+        return {name: sources.image_set(image_set) for name, image_set in names.items()}
 
     def identity(self) -> dict[str, Any]:
-        """The tables by their content, wherever they lie; how they are split, where they are."""
+        """The tables by their content, wherever they lie; how they are split, where they are; what ids mean."""
         known = settings.artifacts_folder() / ".identities.json"
         try:
             tables = [
@@ -57,17 +63,21 @@ class ConvertOwnData(Stage):
         except DataError as error:  # as in tasks.download
             refuse(str(error))
         digest = hashlib.sha256(json.dumps(tables).encode()).hexdigest()
-        return {"tables": digest} | (
-            {"val": self.own.val, "seed": self.own.seed} if "" in self.own.questions else {}
-        )
+        split = {"val": self.own.val, "seed": self.own.seed} if "" in self.own.questions else {}
+        ids = {
+            name.replace("images", "ids"): rule
+            for name, image_set in self._image_sets().items()
+            for rule in image_set.identity.values()
+        }
+        return {"tables": digest} | split | ids
 
     def build(self, folder: Path) -> dict[str, Any]:
         from data.images import open_images
         from data.own import convert
 
         images = {
-            name.removeprefix("images").removeprefix("-"): open_images(stage.target)  # type: ignore[attr-defined]
-            for name, stage in self.upstream.items()
+            name.removeprefix("images").removeprefix("-"): open_images(self.upstream[name].target, image_set)  # type: ignore[attr-defined]
+            for name, image_set in self._image_sets().items()
         }
         converted = convert(self.own, images, folder)
         if self.identity().items() - self.key["parameters"].items():

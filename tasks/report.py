@@ -50,6 +50,10 @@ class Report(Scoring):
             f"annotations-{split}": self.clone(DownloadAnnotations, split=split),
         }
 
+    def identity(self) -> dict[str, Any]:
+        """How pictures get their ids: a model that sees none has it nowhere above."""
+        return sources.image_set(sources.dataset(self.dataset).split(self.eval_split).image_set).identity
+
     def build(self, folder: Path) -> dict[str, Any]:
         from data.report import ReportData, write_report
 

@@ -76,6 +76,38 @@ def test_without_an_image_set_coco_numbers_still_count(place):
     assert open_images(place(coco(9), coco(4, "val2014"))).ids.tolist() == [4, 9]
 
 
+def asked_by_id(rule: str) -> ImageSet:
+    return ImageSet("mine", Source("mine", "mine"), None, "", rule)
+
+
+@pytest.mark.parametrize("rule", ["numbers", "numbers or paths"])
+def test_where_questions_ask_by_id_the_numbers_of_names_are_the_ids(place, rule):
+    images = open_images(
+        place("10.jpg", "b/img_2.png", "COCO_x_3.jpg", "0001.jpg", "a.txt"), asked_by_id(rule)
+    )
+    assert dict(zip(images.ids.tolist(), images.names, strict=True)) == {
+        1: "0001.jpg",
+        2: "b/img_2.png",
+        3: "COCO_x_3.jpg",
+        10: "10.jpg",
+    }
+    assert (np.diff(images.ids) > 0).all() and images.skipped == ["a.txt"]
+    assert images.read(3) == b"10.jpg"
+
+
+def test_names_without_a_number_of_their_own_are_refused_where_only_an_id_can_ask(place):
+    path = place("2.jpg", "a/02.jpg", *(f"{letter}.jpg" for letter in "abcdefghijkl"))
+    with pytest.raises(
+        DataError, match=r"13 of 14 have no number of their own .*: a\.jpg, a/02\.jpg \(2, as 2\.jpg\), b"
+    ) as caught:
+        open_images(path, asked_by_id("numbers"))
+    said = str(caught.value)
+    assert (
+        "; and 3 more. Rename or remove them, or state the data as [own.NAME]" in said and "k.jpg" not in said
+    )
+    assert open_images(path, asked_by_id("numbers or paths")).ids.tolist() == list(range(1, 15))
+
+
 def test_the_count_must_be_the_catalogs(place):
     with pytest.raises(
         DataError, match="found 2 pictures, expected the 3 of train2014; 1 other files, such as beach"

@@ -9,9 +9,9 @@ import zipfile
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from own_files import pictures, read_split, table
 
 from data import sources
-from data.annotations import in_order, read_annotations, read_questions
 from data.errors import DataError
 from data.images import open_images
 from data.own import convert
@@ -19,21 +19,6 @@ from data.own_tables import read_rows
 from data.sources import Own
 
 HEAD = "image,question,answer\n"
-
-
-def pictures(folder, *names):
-    """Nothing is decoded here: any bytes will do."""
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-    return open_images(folder)
-
-
-def table(folder, text, name="qa.csv", encoding="utf-8"):
-    path = folder / name
-    path.write_bytes(text.encode(encoding) if isinstance(text, str) else text)
-    return path
 
 
 def converted(tmp_path, text, *names, name="qa.csv", val=0.5, seed=0, images=None):
@@ -44,12 +29,6 @@ def converted(tmp_path, text, *names, name="qa.csv", val=0.5, seed=0, images=Non
     out.mkdir(exist_ok=True)
     told = convert(Own({"": path}, {}, val, seed), {"": images}, out)
     return {split: read_split(out, split) for split in ("train", "val")}, told
-
-
-def read_split(folder, split):
-    questions = read_questions(folder / f"{split}-questions.json")
-    found = read_annotations(folder / f"{split}-annotations.json", None, True)
-    return list(zip(questions, in_order(found, questions), strict=True))
 
 
 def test_a_table_becomes_official_files_with_ids_types_and_consensus(tmp_path):
@@ -161,34 +140,6 @@ def test_own_splits_each_with_their_own_pictures(tmp_path):
     assert told.counts["train"]["questions"] == 2
     [(question, _)] = read_split(tmp_path, "val")
     assert (question.question_id, question.image_id) == (3, 2)  # ids go on from train's
-
-
-def official(folder, image_ids):
-    questions = [{"question_id": n, "image_id": i, "question": "Is it?"} for n, i in enumerate(image_ids, 7)]
-    annotations = [
-        {"question_id": one["question_id"], "image_id": one["image_id"], "answers": [{"answer": "yes"}]}
-        for one in questions
-    ]
-    return (
-        table(folder, json.dumps({"questions": questions}), "q.json"),
-        table(folder, json.dumps({"annotations": annotations}), "a.json"),
-    )
-
-
-def test_official_files_keep_their_ids_and_may_be_split(tmp_path):
-    images = pictures(tmp_path / "p", "COCO_my_000000000012.jpg", "COCO_my_000000000034.jpg")
-    questions, annotations = official(tmp_path, [34, 12, 12])
-    convert(Own({"": questions}, {"": annotations}, 0.5, 0), {"": images}, tmp_path)
-    pairs = [*read_split(tmp_path, "train"), *read_split(tmp_path, "val")]
-    assert {(q.question_id, q.image_id) for q, _ in pairs} == {(7, 34), (8, 12), (9, 12)}
-    assert {(one.answer_type, one.question_type) for _, one in pairs} == {("yes/no", "is")}
-
-
-def test_official_questions_about_absent_pictures_are_counted(tmp_path):
-    questions, annotations = official(tmp_path, [1, 2, 3])
-    with pytest.raises(DataError, match=r"2 of 3 questions are about 2 images that .*photos lacks"):
-        own = Own({"": questions}, {"": annotations}, 0.5, 0)
-        convert(own, {"": pictures(tmp_path / "photos", "a.jpg")}, tmp_path)
 
 
 @pytest.mark.parametrize(

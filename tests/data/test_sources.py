@@ -228,3 +228,50 @@ def test_importing_it_costs_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# ------------------------------------------------------------------- how pictures get their ids: who asks decides
+
+TABLE = '[own.table]\npictures = "p"\nquestions = "q.csv"\n'
+JSON = '[own.json]\npictures = "p"\nquestions = "q.json"\nannotations = "a.json"\n'
+FULL = """[image_sets.full]
+path = "p"
+[datasets.full.splits.test]
+image_set = "{images}"
+[datasets.full.splits.test.questions]
+{source}
+members = {{ test = {{ open-ended = "" }} }}
+"""
+CONVERTED = 'made_by = "own:{name}"\nfile = "val-questions.json"'
+
+
+@pytest.mark.parametrize(
+    "text, name, ids",
+    [
+        (TABLE, "table", "paths"),
+        (JSON, "json", "numbers or paths"),
+        (FULL.format(images="full", source='path = "q.json"'), "full", "numbers"),
+        (TABLE + FULL.format(images="table", source=CONVERTED.format(name="table")), "table", "paths"),
+        (TABLE + FULL.format(images="table", source='path = "q.json"'), "table", "numbers"),
+        (JSON + FULL.format(images="full", source=CONVERTED.format(name="json")), "full", "numbers or paths"),
+        (JSON + FULL.format(images="json", source='path = "q.json"'), "json", "numbers"),
+        ('[image_sets.alone]\npath = "p"\n', "alone", "paths"),
+    ],
+)
+def test_how_pictures_get_their_ids(own, text, name, ids):
+    whole = own(text)
+    assert whole.image_sets[name].ids == ids
+    assert whole.image_sets[name].identity == ({} if ids == "paths" else {"ids": ids})
+    for built_in in load(sources.CATALOG).image_sets.values():
+        assert whole.image_sets[built_in.name] == built_in and built_in.identity == {}
+
+
+def test_questions_converted_with_other_ids_are_refused(own):
+    """full's test questions ask by number, so its pictures can't have the ids that the table was converted with."""
+    text = TABLE + FULL.format(images="full", source='path = "q.json"')
+    converted = FULL.format(images="full", source=CONVERTED.format(name="table")).replace(".test", ".train")
+    text += converted.partition("\n")[2].partition("\n")[2]
+    with pytest.raises(
+        DataError, match=r"made by own:table with the ids of image set table, .*image_set = 'table'"
+    ):
+        own(text)
