@@ -30,6 +30,6 @@ def refusal(error: OSError, place: Path) -> str:
 
 
 def listed(texts: Sequence[str], shown: int = 10, between: str = ", ") -> str:
-    """The first few, and how many more there are."""
+    """The first few, and how many more there are; on one line, whatever characters are in them."""
     more = f"; and {len(texts) - shown:,} more" if len(texts) > shown else ""
-    return between.join(texts[:shown]) + more
+    return between.join(text if text.isprintable() else repr(text) for text in texts[:shown]) + more

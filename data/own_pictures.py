@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+from data.errors import listed
 from data.images import Images
 
 _AMBIGUOUS = -1  # in the place of a picture's id
@@ -34,7 +35,7 @@ class PictureNames:
 
 def described(images: Images) -> str:
     """Where pictures were looked for, and what a name there looks like."""
-    return f"{images.path.resolve()} has {len(images):,} pictures, such as {images.names[0]}"
+    return f"{images.path.resolve()} has {len(images):,} pictures, such as {listed(images.names[:1])}"
 
 
 def _add(names: dict[str, int], name: str, number: int) -> None:

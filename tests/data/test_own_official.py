@@ -86,6 +86,8 @@ MANY = [f"{letter}.jpg" for letter in "abcdefghijkl"]
             [3],
             r"2_a\.jpg\. Rename .* or let each question name its file in image or file_name",
         ),
+        (["1.jpg", "a\nb.jpg"], [1], r"1 of 2 pictures .*: 'a\\nb\.jpg'\. Rename"),
+        (["a\nb1.jpg"], [2], r"ends in: 2\. .*such as 'a\\nb1\.jpg'\."),
         (["1.jpg", *MANY], [1], r"12 of 13 .*: a\.jpg, b.*, j\.jpg; and 2 more\."),
         (
             ["1.jpg"],
@@ -155,6 +157,13 @@ def test_official_questions_may_name_their_file(tmp_path, rows, third):
     """Then the names need no numbers, and an image_id that is no other picture's means nothing."""
     images = pictures(tmp_path / "p", "cat.jpg", "b/dog.jpg", third, ids="numbers or paths")
     assert asked_about(tmp_path, images, *rows) == ["b/dog.jpg", "cat.jpg"]
+
+
+def test_numbers_mean_nothing_where_a_name_lacks_one(tmp_path):
+    """7 may then be the id of cat.jpg beside a 7.jpg: the question names its file, and no number counts."""
+    images = pictures(tmp_path / "p", "7.jpg", "cat.jpg", ids="numbers or paths")
+    rows = [{"image": "cat.jpg", "image_id": 7}, {"image": "7.jpg", "image_id": 8}]
+    assert asked_about(tmp_path, images, *rows) == ["cat.jpg", "7.jpg"]
 
 
 def test_named_files_and_ids_may_be_mixed_where_the_names_agree(tmp_path):
