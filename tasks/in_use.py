@@ -11,16 +11,18 @@ import os
 import socket
 import time
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from luigi import Event
 
 from tasks import artifacts, settings
-from tasks.inventory import work_of
+from tasks.inventory import run_notes, work_of
 from tasks.stage import Flagged, Stage
 
-_notes: dict[Path, tuple[Path, set[str]]] = {}  # by artifacts folder: this run's file, and what stands in it
+_notes: dict[Path, tuple[Path, FileIO, set[str]]] = {}
+"""By artifacts folder: this run's file, the same opened, and the paths that stand in it."""
 
 
 def install() -> None:
@@ -41,30 +43,28 @@ def note(*tasks: Any) -> None:
     base = settings.artifacts_folder()
     paths = {os.path.relpath(path, base) for stage in stages for path in (stage.path, *work_of(stage))}
     with suppress(OSError):
-        file, known = _notes.get(base) or _begin(base)
-        with file.open("a", encoding="utf-8") as lines:
-            lines.writelines(f"{path}\n" for path in sorted(paths - known))
-        os.utime(file)  # a sign of life for other machines
+        _, file, known = _notes.get(base) or _begin(base)
+        file.write("".join(f"{path}\n" for path in sorted(paths - known)).encode())
+        os.utime(file.fileno())  # a sign of life for other machines
         known |= paths
 
 
-def _begin(base: Path) -> tuple[Path, set[str]]:
-    for left in (base / ".work").glob(".run-*"):
+def _begin(base: Path) -> tuple[Path, FileIO, set[str]]:
+    for left in run_notes():
         if not artifacts.is_alive(left):
             left.unlink(missing_ok=True)
     pid = os.getpid()
-    file = base / ".work" / f".run-{socket.gethostname()}-{pid}-{time.time_ns()}"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch()
-    atexit.register(_end, file, pid)
-    _notes[base] = file, set()
+    path = base / ".work" / f".run-{socket.gethostname()}-{pid}-{time.time_ns()}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _notes[base] = path, path.open("ab", buffering=0), set()
+    atexit.register(_end, path, pid)
     return _notes[base]
 
 
-def _end(file: Path, pid: int) -> None:
+def _end(path: Path, pid: int) -> None:
     if os.getpid() == pid:  # not in what was forked from the run
         with suppress(OSError):
-            file.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def needed_by_others() -> dict[Path, str]:
@@ -72,7 +72,7 @@ def needed_by_others() -> dict[Path, str]:
     base = settings.artifacts_folder()
     own = _notes[base][0] if base in _notes else None
     found: dict[Path, str] = {}
-    for file in (base / ".work").glob(".run-*"):
+    for file in run_notes():
         if file != own and artifacts.is_alive(file):
             host, pid, _ = file.name.removeprefix(".run-").rsplit("-", 2)
             with suppress(FileNotFoundError):  # it has just ended

@@ -111,13 +111,17 @@ def whose(path: Path) -> Path:
     return path.with_name(match["part"]) if match else path
 
 
+def run_notes() -> list[Path]:
+    """The files in which runs note what they need (tasks/in_use.py), those of dead ones too."""
+    return [path for path in _entries(".work") if _RUN.fullmatch(path.name) and _is_own(path)]
+
+
 def leftovers() -> Iterator[Path]:
     """What dead processes have left: artifacts being built, replaced or removed, and files being written."""
     for name in sorted(stages()):
         yield from (path for path in _entries(name) if _is_left(path, _REPLACED))
-    for path in _entries(".work"):
-        if _is_left(path, _REPLACED) or _is_left(path, _RUN):
-            yield path
+    yield from (path for path in _entries(".work") if _is_left(path, _REPLACED))
+    yield from (path for path in run_notes() if not artifacts.is_alive(path))
     for folder in work_folders():
         if not folder.is_symlink():
             inside = (path for kind in (".*", "*/.*") for path in sorted(folder.glob(kind)))

@@ -100,6 +100,7 @@ def test_artifacts_of_ours_go_whole_or_damaged(artifacts, capsys):
         ".work/train-model-mine/epoch-0001.json",
         f".work/train-model-{HEX}/notes.txt",
         ".work/.trip-paris-2019-07/t.txt",
+        ".work/.run-mine",
         ".work/download-parts/notes.txt",
         ".work/download-parts/my.part",
         "notes.txt",
