@@ -116,13 +116,18 @@ class Part:
         return origin if isinstance(origin, dict) else {}
 
 
+def part_path(folder: Path, source: Source) -> Path:
+    """Where the bytes of a source gather; the names of all that belongs to them begin with this one."""
+    pin = source.sha256 or source.sha256_prefix
+    key = pin or hashlib.sha256(repr(source.urls).encode()).hexdigest()
+    return folder / f"{source.file}.{key[:16]}.part"
+
+
 @contextmanager
 def open_part(folder: Path, source: Source, progress: Progress = silent) -> Iterator[Part]:
     """The part of a source, ours until the block ends: waits while another run downloads the same file."""
     folder.mkdir(parents=True, exist_ok=True)
-    pin = source.sha256 or source.sha256_prefix
-    key = pin or hashlib.sha256(repr(source.urls).encode()).hexdigest()
-    path = folder / f"{source.file}.{key[:16]}.part"
+    path = part_path(folder, source)
     try:
         part = _locked(path, source, progress)
     except _NoLocks:

@@ -5,7 +5,7 @@ Importing this registers every stage with Luigi and loads the configuration; it 
 
 import sys
 
-from tasks import logs, settings
+from tasks import in_use, logs, settings
 from tasks.process import careful_ctrl_c
 
 settings.add_project_config()
@@ -14,6 +14,7 @@ if sys.argv[0].endswith("luigi"):
     settings.check_scheduler(sys.argv[1:])
 settings.add_datasets()
 logs.install()
+in_use.install()
 careful_ctrl_c()
 
 from pipeline.graph import RunAll  # noqa: E402

@@ -9,12 +9,12 @@ from pathlib import Path
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
-from pipeline import cache, exchange
+from pipeline import cache, exchange, pruning
 from pipeline.asking import ask
 from pipeline.features_tool import features
 from pipeline.runs import compare, runs
 from pipeline.serving import serve
-from tasks import artifacts, settings
+from tasks import artifacts, inventory, settings
 from tasks.errors import UsageError, nearest
 from tasks.logs import EXPECTED
 
@@ -144,7 +144,7 @@ def verify(arguments: list[str]) -> int:
     argparse.ArgumentParser(prog="python -m pipeline verify").parse_args(arguments)
     bad = 0
     base = settings.artifacts_folder()
-    for path, wrong in cache.verify(list(cache.all_artifacts())).items():
+    for path, wrong in cache.verify(list(inventory.all_artifacts())).items():
         bad += bool(wrong)
         print(f"{'DIFFERS' if wrong else 'ok':8} {path.relative_to(base)} {'; '.join(wrong)}".rstrip())
     print(
@@ -170,16 +170,37 @@ def gc(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    paths = cache.unreached([task_from(root) for root in roots], downloads)
-    for path in paths:
-        print(f"{'remove' if yes else 'would remove'} {human(artifacts.size(path)):>12}  {path}")
+    unneeded = pruning.unreached([task_from(root) for root in roots], downloads)
+    models = pruning.trained_models(unneeded)
+    sizes: dict[pruning.Unneeded, int] = {}
+    for one in unneeded:
+        if why := one.why_kept():
+            print(f"keep {one.path}: {why}")
+            continue
+        sizes[one] = artifacts.size(one.path)
+        print(f"{'remove' if yes else 'would remove'} {human(sizes[one]):>12}  {one.path}")
         if yes:
-            artifacts.remove(path)
-    if not paths:
-        print("nothing to remove")
-    elif not yes:
+            pruning.discard(one.path)
+    print(_sum(sizes, models) if sizes else "nothing to remove")
+    if sizes and not yes:
         print("nothing was removed; add --yes to remove these")
     return 0
+
+
+def _sum(sizes: dict[pruning.Unneeded, int], models: dict[Path, str]) -> str:
+    """'23 artifacts, 221.0 MB, 1 trained model: NAME 76.05'"""
+    whole = sum(one.artifact for one in sizes)
+    parts = [_count(whole, "artifact")] if whole else []
+    if left := len(sizes) - whole:
+        parts.append(_count(left, "piece", " of unfinished work"))
+    parts.append(human(sum(sizes.values())))
+    if names := [models[one.path] for one in sizes if one.path in models]:
+        parts.append(f"{_count(len(names), 'trained model')}: {', '.join(names)}")
+    return ", ".join(parts)
+
+
+def _count(number: int, noun: str, more: str = "") -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}{more}"
 
 
 def score(arguments: list[str]) -> int:

@@ -1,9 +1,8 @@
-"""What the cache holds and would do: `plan`, `verify` and `gc`. Nothing here imports torch or reads an array."""
+"""What the cache holds and would do: `plan` and `verify`. Nothing here imports torch or reads an array."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,14 +138,6 @@ def seconds_expected(stage: Stage) -> float | None:
     return next((float(one["seconds"]) for one in known if _same_name(stage, one)), None)
 
 
-def all_artifacts() -> Iterator[Path]:
-    """Every artifact folder, complete or not, in order of name."""
-    root = settings.artifacts_folder()
-    for stage in sorted(root.iterdir()) if root.is_dir() else ():
-        if stage.is_dir() and not stage.name.startswith("."):
-            yield from sorted(path for path in stage.iterdir() if not path.name.startswith("."))
-
-
 def verify(paths: list[Path]) -> dict[Path, list[str]]:
     """Hash every file of these artifacts: {path: what differs}, an empty list where all is well. Marks the damaged."""
     found: dict[Path, list[str]] = {}
@@ -159,27 +150,6 @@ def verify(paths: list[Path]) -> dict[Path, list[str]]:
         else:
             found[path] = [state.why]
     return found
-
-
-def unreached(roots: list[luigi.Task], downloads: bool) -> list[Path]:
-    """What `gc` may remove: artifacts, work folders and leftovers that no root reaches. Downloads only on request."""
-    reached: set[Path] = set()
-    seen: dict[Path, artifacts.State] = {}
-    for stage in (stage for root in roots for stage in walk(root)):
-        reached.add(stage.path)
-        if stage.keeps_work() or stage.state(seen).status != "complete":
-            reached.add(stage.work_folder())
-    kept_stage = (lambda name: False) if downloads else (lambda name: name.startswith("download-"))
-    folders = [path for path in all_artifacts() if path not in reached and not kept_stage(path.parent.name)]
-    base = settings.artifacts_folder()
-    work = sorted((base / ".work").iterdir()) if (base / ".work").is_dir() else []
-    folders += [path for path in work if path not in reached and not kept_stage(path.name)]
-    left = [path for kind in _LEFT for path in sorted(base.glob(kind)) if path.parent not in folders]
-    return folders + [path for path in left if not artifacts.is_alive(path)]
-
-
-# What a killed run may leave: artifacts being built or replaced, and files of work that were being written.
-_LEFT = ("*/.tmp-*", "*/.old-*", ".work/*/.*", ".work/*/*/.*", ".identities.json.*")
 
 
 def free_disk() -> int:

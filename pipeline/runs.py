@@ -79,7 +79,7 @@ def _table(dataset: str, found: list[Run], judged: dict[str, list[Evaluation]]) 
                 run.fingerprint,
                 _iso(run.manifest["finished"])[:16].replace("T", " "),
                 f"{comparing.training_seconds(run) / 60:.1f}",
-                ", ".join(_accuracy(one) for one in judged[run.fingerprint]) or "not judged",
+                accuracies(judged[run.fingerprint]),
                 *(str(run.parameters.get(name, "–")) for name in columns),
                 *([_data(run)] if several else []),
             ]
@@ -95,6 +95,11 @@ def _data(run: Run) -> str:
     """Six digits that stand for the questions, answers and features that it was trained on."""
     used = {name: entry["digest"] for name, entry in run.manifest["inputs"].items()}
     return artifacts.fingerprint(used)[:6]
+
+
+def accuracies(judged: list[Evaluation]) -> str:
+    """Of one run: '76.05', of several evaluations with commas between."""
+    return ", ".join(_accuracy(one) for one in judged) or "not judged"
 
 
 def _accuracy(one: Evaluation) -> str:

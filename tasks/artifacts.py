@@ -170,21 +170,29 @@ def temporary_name(final: Path) -> Path:
 
 
 def is_alive(folder: Path) -> bool:
-    """May the process that made this temporary folder still write into it? (Of another host: for a day, yes.)"""
+    """May the process that made this temporary file or folder still use it? (Of another host: for a day, yes.)"""
     try:
         owner, pid, born = folder.name.rsplit("-", 2)
         number, made = int(pid), int(born) / 1e9
     except ValueError:
         return False
     if not owner.endswith(f"-{socket.gethostname()}"):
-        return time.time() - folder.lstat().st_mtime < 86_400
+        try:
+            return time.time() - folder.lstat().st_mtime < 86_400
+        except FileNotFoundError:  # its owner has just removed it
+            return False
+    return lives(number, made)
+
+
+def lives(pid: int, made: float) -> bool:
+    """Is there still the process that had this number at `made` (seconds since 1970)?"""
     try:
-        os.kill(number, 0)
-    except ProcessLookupError:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         pass
-    return _started(number) <= made + 2
+    return _started(pid) <= made + 2
 
 
 def _started(pid: int) -> float:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from data import sources
 from data.errors import DataError
 from data.local import file_identity, folder_identity, local_copy, verify_file
+from data.parts import part_path
 from tasks import artifacts, parameters, settings
 from tasks.errors import refuse
 from tasks.stage import Stage
@@ -18,6 +19,7 @@ class MakeSample(Stage):
     """Draws the embedded sample: pictures, questions, annotations and vectors, in the formats of the real ones."""
 
     named_by = ("size",)
+    contents = ("sample-*.zip", "Questions_*_sample.zip", "Annotations_*_sample.zip", "glove.sample.zip")
     size = parameters.SAMPLE_SIZE
 
     def build(self, folder: Path) -> dict[str, Any]:
@@ -35,11 +37,16 @@ class MakeSample(Stage):
 class Download(Stage):
     """One file of the catalog: taken from the sample, from a copy that the user has, or from its address."""
 
+    contents = ("*.zip", "*.pth", "*.json", "pictures")
     unpacked: ClassVar[bool] = False
     """Whether a folder of the unpacked archive serves as well."""
 
     def source(self) -> sources.Source:
         raise NotImplementedError
+
+    def part(self) -> Path:
+        """Where bytes gather that have arrived; one folder for all, as stages may want the same file."""
+        return part_path(settings.artifacts_folder() / ".work" / "download-parts", self.source())
 
     def have(self) -> Path | None:
         """The user's own copy, used where it lies; None where the file must be fetched or made."""
@@ -99,7 +106,7 @@ class Download(Stage):
     def _fetch(self, source: sources.Source, target: Path) -> dict[str, Any]:
         from data.download import download
 
-        parts = settings.artifacts_folder() / ".work" / "download-parts"
+        parts = self.part().parent
         fetched = download(source, target, part_dir=parts, mirror=_mirror(), progress=self.progress)
         for failure in fetched.failures:
             self.warn(failure)

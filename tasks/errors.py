@@ -29,7 +29,9 @@ def refuse(message: str) -> NoReturn:
 def _parsing_command_line() -> bool:
     import sys
 
-    return bool(sys.argv) and sys.argv[0].endswith(("luigi", "luigi-deps-tree", "pipeline/__main__.py"))
+    doors = ("luigi", "luigi-deps-tree", "pipeline/__main__.py")
+    importing = sys.argv[:1] == ["-m"]  # python -m pipeline, before its __main__ is found
+    return importing or (bool(sys.argv) and sys.argv[0].endswith(doors))
 
 
 def nearest(name: str, valid: list[str]) -> str:

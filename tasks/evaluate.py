@@ -58,6 +58,7 @@ class PredictAnswers(Judging):
     """Answers every question of a split with the trained model, in the official results format."""
 
     resources = {"device": 1}
+    contents = ("results*.json", "predictions.h5")
 
     def inputs(self) -> dict[str, Stage]:
         needs = {
@@ -202,6 +203,8 @@ class Scoring(Judging):
 
 class EvaluateModel(Scoring):
     """Scores the answers by the official accuracy, beside two priors and the seed's three figures."""
+
+    contents = ("accuracy.json",)
 
     def inputs(self) -> dict[str, Stage]:
         trained_on = sources.dataset(self.dataset).parts(self.train_split)

@@ -19,6 +19,7 @@ class ExtractFeatures(Stage):
     """Runs a backbone over every picture of an image set; finished shards survive any kill."""
 
     named_by = ("backbone", "layer", "image_set")
+    contents = ("features.h5",)
     resources = {"device": 1}
     image_set = parameters.IMAGE_SET
     backbone = parameters.BACKBONE

@@ -22,6 +22,8 @@ logger = logging.getLogger("luigi-interface")
 class ConvertOwnData(Stage):
     """Turns one's own table into the official questions and annotations of train and val."""
 
+    contents = ("*-questions.json", "*-annotations.json")
+
     dataset = parameters.DATASET
 
     @classmethod

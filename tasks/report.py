@@ -27,6 +27,7 @@ class Report(Scoring):
     """Draws report.html: headline numbers, curves, accuracy by type, and a gallery of pictures with answers."""
 
     extras = ("report.html",)
+    contents = extras
 
     @classmethod
     def check_flags(cls, values: dict[str, Any]) -> None:

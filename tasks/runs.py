@@ -9,6 +9,7 @@ from typing import Any
 
 from data.errors import DataError
 from tasks import artifacts, settings
+from tasks.inventory import artifacts_of
 from tasks.stage import Stage
 from tasks.train import TrainModel
 
@@ -47,8 +48,9 @@ def trained_runs() -> list[Run]:
 
 
 def damaged_runs() -> dict[Path, str]:
-    """What stands among the artifacts of TrainModel and is not whole, with the reason."""
-    states = {folder: artifacts.inspect(folder, TrainModel.__name__) for folder in _folders(TrainModel)}
+    """The artifacts of TrainModel that are not whole, with the reason."""
+    folders = artifacts_of(TrainModel.stage_name())
+    states = {folder: artifacts.inspect(folder, TrainModel.__name__) for folder in folders}
     return {folder: state.why for folder, state in states.items() if state.status == "damaged"}
 
 
@@ -63,15 +65,9 @@ def check_bytes(run: Run, folder: Path) -> Path:
 
 def complete_artifacts(stage: type[Stage]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The complete artifacts of a stage with their manifests, in order of name."""
-    for folder in _folders(stage):
+    for folder in artifacts_of(stage.stage_name()):
         if manifest := artifacts.complete(folder, stage.__name__):
             yield folder, manifest
-
-
-def _folders(stage: type[Stage]) -> list[Path]:
-    """All that stands among a stage's artifacts, in order of name."""
-    root = settings.artifacts_folder() / stage.stage_name()
-    return [folder for folder in sorted(root.iterdir()) if folder.name[0] != "."] if root.is_dir() else []
 
 
 def find_run(name: str = "") -> Run:

@@ -100,6 +100,8 @@ class _Imported(Stage):
 class ImportFiles(_Imported):
     """Links to the original project's three files, in a zip or a folder, where they lie."""
 
+    contents = ("*.zip", *sources.SEED_FILES)
+
     def inputs(self) -> dict[str, Stage]:
         return {}
 
@@ -137,6 +139,7 @@ class ImportFeatures(_Imported):
     """Turns a half's float32 rows into a features.h5, with COCO's ids where the names tell them."""
 
     named_by = ("dataset", "split")
+    contents = ("features.h5",)
     split = parameters.BASE_SPLIT
 
     def build(self, folder: Path) -> dict[str, Any]:
@@ -170,6 +173,8 @@ class ImportFeatures(_Imported):
 class ImportVocabulary(_Imported):
     """Takes over the words and the answer classes, with their counts in the training half."""
 
+    contents = ("vocabulary.json",)
+
     def build(self, folder: Path) -> dict[str, Any]:
         import numpy as np
 
@@ -197,6 +202,7 @@ class ImportQuestions(_Imported):
     """Takes over a half's questions: the same word ids, with the zeros on the left."""
 
     named_by = ("dataset", "split")
+    contents = ("questions.h5",)
     split = parameters.BASE_SPLIT
 
     def build(self, folder: Path) -> dict[str, Any]:
@@ -215,6 +221,7 @@ class ImportAnswers(_Imported):
     """Takes over the consensus answers of training; those of val come from the official annotations, by question id."""
 
     named_by = ("dataset", "split")
+    contents = ("answers.h5",)
     split = parameters.BASE_SPLIT
 
     def inputs(self) -> dict[str, Stage]:

@@ -10,7 +10,6 @@ import argparse
 import configparser
 import os
 import socket
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -35,6 +34,12 @@ def _count(text: str) -> int:
     return number
 
 
+def _path(text: str) -> str:
+    if not text:
+        raise ValueError
+    return text
+
+
 def _one_of(*names: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in names:
@@ -53,7 +58,7 @@ class Setting:
 
 
 SETTINGS: dict[str, dict[str, Setting]] = {
-    "paths": {"artifacts": Setting("data/artifacts", str, "a folder")},
+    "paths": {"artifacts": Setting("data/artifacts", _path, "a folder")},
     "sources": {
         "mirror": Setting("", str, "file:///folder or http(s)://address, or nothing"),
         "datasets": Setting("", str, "TOML files with datasets of your own, separated by commas"),
@@ -161,10 +166,6 @@ def add_datasets() -> None:
         if stated:
             sources.catalog()
     except DataError as error:
-        if sys.argv[:1] == [
-            "-m"
-        ]:  # python -m pipeline, which is being imported: its own door is not open yet
-            raise SystemExit(f"error: {error}") from None
         refuse(str(error))
 
 

@@ -85,6 +85,8 @@ class Stage(Flagged):
     """The flags whose values a person should read in the folder's name."""
     extras: ClassVar[tuple[str, ...]] = ()
     """Patterns of files for people (plots, logs): size-checked, but no part of the digest."""
+    contents: ClassVar[tuple[str, ...]] = ()
+    """Patterns of all its files: by these `gc` knows an artifact that has lost its manifest."""
 
     rerun = luigi.BoolParameter(
         default=False, significant=False, positional=False, description="make this stage's artifact again"
@@ -329,7 +331,7 @@ def walk(root: luigi.Task) -> list[Stage]:
 def check_settings() -> None:
     """Refuse unknown settings, once a process, before any flag is read."""
     flags = {name for name, value in vars(parameters).items() if isinstance(value, parameters.Flag)}
-    stages = _subclasses(Flagged)
+    stages = subclasses(Flagged)
     settings.check({name.lower() for name in flags}, {cls.__name__ for cls in stages})
     parser = CmdlineParser.get_instance()
     for name in vars(parser.known_args) if parser else ():
@@ -339,6 +341,7 @@ def check_settings() -> None:
             refuse(f"--{stage}-{flag} would not reach every stage that needs it; write --{flag}")
 
 
-def _subclasses(cls: type) -> set[type]:
+def subclasses(cls: type) -> set[type]:
+    """The class and all that are made from it."""
     children: list[type] = cls.__subclasses__()
-    return {cls}.union(*map(_subclasses, children))
+    return {cls}.union(*map(subclasses, children))

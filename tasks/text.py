@@ -22,6 +22,7 @@ class BuildVocabulary(Stage):
     """Counts the training split's words and consensus answers: ids for words, classes for answers."""
 
     named_by = ("dataset", "train_split")
+    contents = ("vocabulary.json",)
     dataset = parameters.DATASET
     train_split = parameters.TRAIN_SPLIT
     answers = parameters.ANSWERS
@@ -80,6 +81,8 @@ class Encoding(Stage):
 class EncodeQuestions(Encoding):
     """Tokenises a split's questions into rows of 26 word ids, zeros on the left."""
 
+    contents = ("questions.h5",)
+
     def inputs(self) -> dict[str, Stage]:
         return super().inputs() | {f"asked-{self.split}": self.clone(DownloadQuestions)}
 
@@ -93,6 +96,8 @@ class EncodeQuestions(Encoding):
 
 class EncodeAnswers(Encoding):
     """Turns a split's consensus answers, human answers and their official scores into classes."""
+
+    contents = ("answers.h5",)
 
     def inputs(self) -> dict[str, Stage]:
         return super().inputs() | {
@@ -120,6 +125,7 @@ class BuildEmbeddings(Stage):
     """Looks up the vocabulary's words among the GloVe vectors; zeros for padding and words without one."""
 
     named_by = ("dataset", "glove")
+    contents = ("embeddings.h5",)
     dataset = parameters.DATASET
     train_split = parameters.TRAIN_SPLIT
     answers = parameters.ANSWERS

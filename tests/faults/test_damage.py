@@ -11,6 +11,7 @@ import pytest
 
 from pipeline import cache
 from pipeline.graph import RunAll
+from tasks import inventory
 from tasks.artifacts import MANIFEST
 from tasks.stage import walk
 
@@ -212,7 +213,7 @@ def test_verify_finds_a_flipped_byte_in_every_file(here):
         for path in files_of(artifact):
             flip(path)
     assert all(action == "keep" for action, _ in plan().values())  # sizes are as they were
-    found = cache.verify(list(cache.all_artifacts()))
+    found = cache.verify(list(inventory.all_artifacts()))
     assert {
         path: [line.split(" has sha256")[0] for line in wrong] for path, wrong in found.items()
     } == expected

@@ -118,22 +118,29 @@ def test_ctrl_c_in_the_middle_of_a_fork_is_not_lost():
     assert done.returncode == -signal.SIGINT and "lost" not in done.stdout, done
 
 
+HEX = "0123456789abcdef"
+
+
 def test_gc_removes_what_killed_writers_left(tiny):
     """The names are those that tasks/artifacts.py, tasks/shard_files.py, models/snapshots.py and data/local.py give."""
     dead, alive = (f"-{socket.gethostname()}-{pid}-{time.time_ns()}" for pid in (4_194_303, os.getpid()))
     features = tiny.artifact("extract-features", "val")
     [snapshots] = (tiny.artifacts / ".work").glob("train-model-*")
     left = [
-        tiny.artifacts / "report" / f".tmp-x{dead}",
-        tiny.artifacts / "report" / f".old-x{dead}",
+        tiny.artifacts / "report" / f".tmp-x-{HEX}{dead}",
+        tiny.artifacts / "report" / f".old-{tiny.artifact('report').name}{dead}",
         # killed between its artifact's rename and this folder's removal
         tiny.artifacts / ".work" / f"extract-features-{features.name.rsplit('-', 1)[1]}",
         snapshots / f".epoch-0001.safetensors{dead}",
         tiny.artifacts / ".identities.json.4194303.tmp",
     ]
-    kept = [tiny.artifacts / "report" / f".tmp-x{alive}", snapshots / f".epoch-0001.safetensors{alive}"]
+    kept = [
+        tiny.artifacts / "report" / f".tmp-x-{HEX}{alive}",
+        snapshots / f".epoch-0001.safetensors{alive}",
+        tiny.artifacts / f".identities.json.{os.getpid()}.tmp",
+    ]
     for path in left + kept:
-        path.mkdir()
+        path.touch() if ".json" in path.name or ".safetensors" in path.name else path.mkdir()
     output = tiny("pipeline", "gc", "RunAll", "--yes")
     assert [str(path) in output for path in left + kept] == [True] * len(left) + [False] * len(kept)
     assert [path.exists() for path in left + kept] == [False] * len(left) + [True] * len(kept)

@@ -117,17 +117,6 @@ def test_rerun_makes_one_stage_again(tiny):
     assert "give --rerun to a stage" in tiny("luigi", "RunAll", "--rerun", code=1)
 
 
-def test_gc_lists_then_removes_what_is_not_reached(tiny):
-    tiny("luigi", "TrainModel", "--epochs", 1)
-    listed = tiny("pipeline", "gc", "RunAll")
-    assert "train-model" in listed and "nothing was removed" in listed
-    removed = tiny("pipeline", "gc", "RunAll", "--yes")
-    assert "remove " in removed
-    tiny.artifact("train-model")
-    assert "nothing to do" in tiny("pipeline", "plan")
-    assert "gc needs the task" in tiny("pipeline", "gc", code=2)
-
-
 @pytest.mark.parametrize(
     "words, code, said",
     [

@@ -1,0 +1,83 @@
+"""What `gc` removes: artifacts and unfinished work of the pipeline that nothing reaches and no living run needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import luigi
+
+from pipeline.runs import accuracies
+from tasks import artifacts, comparing, in_use, inventory
+from tasks.errors import StageError
+from tasks.runs import trained_runs
+from tasks.stage import walk
+
+
+@dataclass(frozen=True)
+class Unneeded:
+    """A path that no root reaches. `artifact`: it is one, and not work or what a kill left."""
+
+    path: Path
+    artifact: bool = False
+
+    def why_kept(self) -> str:
+        """Why it stays all the same, as things are now; empty if it may go."""
+        if process := in_use.needed_by_others().get(inventory.whose(self.path)):
+            return f"{process} needs it"
+        if self.path.is_symlink():
+            return "a link; remove it and what it points to yourself"
+        whole = self.path.is_dir() and not self.path.name.startswith(".")
+        strangers = inventory.strangers(self.path) if whole else []
+        return f"holds what the pipeline did not make: {', '.join(strangers[:3])}" if strangers else ""
+
+
+def unreached(roots: list[luigi.Task], downloads: bool) -> list[Unneeded]:
+    """What no root reaches, in the order in which it is removed. Downloads, partial ones too, only on request."""
+    reached = _reached(roots)
+
+    def unneeded(path: Path) -> bool:
+        kept = inventory.stage_of(path).startswith("download-") and not downloads
+        return not kept and inventory.whose(path) not in reached
+
+    found = [path for path in inventory.all_artifacts() if unneeded(path)]
+    work = [path for path in (*inventory.work_folders(), *inventory.parts()) if unneeded(path)]
+    gone = {*found, *work}
+    left = [path for path in inventory.leftovers() if not gone.intersection(path.parents)]
+    return [*(Unneeded(path, artifact=True) for path in found), *map(Unneeded, [*work, *left])]
+
+
+def _reached(roots: list[luigi.Task]) -> set[Path]:
+    """The artifacts of all stages of the roots, and unfinished work that is still of use."""
+    reached: set[Path] = set()
+    seen: dict[Path, artifacts.State] = {}
+    for stage in (stage for root in roots for stage in walk(root)):
+        reached.add(stage.path)
+        state = stage.state(seen)  # for all: it also undoes a replacement that was killed
+        if state.status != "complete" or stage.keeps_work():
+            reached.update(inventory.work_of(stage))
+    return reached
+
+
+def trained_models(unneeded: Iterable[Unneeded]) -> dict[Path, str]:
+    """The trained models among these artifacts, each with its accuracy: 'NAME 76.05'."""
+    paths = {one.path for one in unneeded}
+    runs = [run for run in trained_runs() if run.folder in paths]
+    judged = comparing.evaluations(runs)
+    return {run.folder: f"{run.name} {accuracies(judged[run.fingerprint])}" for run in runs}
+
+
+def discard(path: Path) -> None:
+    """Remove all of it. An artifact's name goes first, so that a kill in the middle leaves none that is half there."""
+    if path.is_dir() and not path.name.startswith("."):
+        try:
+            path = path.rename(artifacts.temporary_name(path))
+        except FileNotFoundError:  # another gc was faster
+            return
+    artifacts.remove(path)
+    if os.path.lexists(path):
+        raise StageError(
+            f"{path}: could not be removed whole; remove it yourself, with the rights that it takes"
+        )
