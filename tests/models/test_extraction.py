@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -125,7 +127,7 @@ def test_decoding_processes_give_what_the_thread_gives() -> None:
 
 
 class Deadly:
-    """Ends the process that decodes, as a /dev/shm without room does."""
+    """Ends the process that decodes, as a mapped file without room does."""
 
     def __call__(self, index: int) -> bytes:
         os.kill(os.getpid(), signal.SIGBUS)
@@ -133,8 +135,31 @@ class Deadly:
 
 
 def test_a_decoding_process_that_dies_ends_with_advice() -> None:
-    with pytest.raises(ModelError, match="shm-size"):
+    with pytest.raises(ModelError, match=r"SIGBUS.*shm-size"):
         list(extract_groups(cheap(), Deadly(), [range(4)], 2, workers=1))
+
+
+def test_a_decoding_process_that_is_killed_while_the_network_computes_ends_with_advice() -> None:
+    def kill(pictures: int) -> None:
+        if decoders := multiprocessing.active_children():
+            os.kill(decoders[0].pid, signal.SIGKILL)  # as the system when memory is short
+            time.sleep(0.2)  # torch's own handler of the signal would raise here
+
+    with pytest.raises(ModelError, match=r"SIGKILL.*memory short.*batch_size"):
+        list(extract_groups(cheap(), Reader(), [range(4 + n, 8 + n) for n in range(9)], 2, 1, kill))
+
+
+class Endless(Reader):
+    """Its storage fails."""
+
+    def __call__(self, index: int) -> bytes:
+        raise ModelError("photos/3.jpg: can't be read")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_storage_that_fails_ends_the_extraction_in_its_own_words(workers: int) -> None:
+    with pytest.raises(ModelError, match=r"^photos/3\.jpg: can't be read$"):
+        list(extract_groups(cheap(), Endless(), [range(4)], 2, workers))
 
 
 class Faulty(nn.Module):
