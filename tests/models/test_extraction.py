@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models.backbones import Backbone, load_backbone
+from models.decoding import Decoded, Decoder, _Packed
 from models.errors import ModelError
 from models.extraction import extract, extract_groups, fit_batch
 from models.pictures import PictureError, decode
@@ -104,6 +105,24 @@ def test_groups_come_back_whole_and_in_order(lengths: list[int], batch: int, bro
     assert sorted(bad) == sorted(number for number in broken if number < sum(lengths))
 
 
+def test_a_corrupt_jpeg_is_named_by_its_place_while_threads_decode_several_batches(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    contents = []
+    for number in range(12):
+        file = io.BytesIO()
+        Image.open(io.BytesIO(picture(number, (64, 64)))).save(file, "JPEG")
+        scan = file.getvalue()
+        noise = (
+            np.random.default_rng(number).integers(0, 255, 1000, np.uint8).tobytes()
+        )  # no byte of a marker
+        contents.append(scan[:-1002] + noise + scan[-2:] if number % 5 == 0 else scan)
+    rows = extract(cheap(), contents, batch=2)
+    assert list(rows.bad) == [0, 5, 10]
+    assert all("damaged: Corrupt JPEG data" in reason for reason in rows.bad.values())
+    assert capfd.readouterr() == ("", "")  # libjpeg's own line would name no file
+
+
 def test_no_pictures_no_rows() -> None:
     assert extract(cheap(), []).features.shape == (0, 2)
 
@@ -160,6 +179,17 @@ class Endless(Reader):
 def test_a_storage_that_fails_ends_the_extraction_in_its_own_words(workers: int) -> None:
     with pytest.raises(ModelError, match=r"^photos/3\.jpg: can't be read$"):
         list(extract_groups(cheap(), Endless(), [range(4)], 2, workers))
+
+
+def test_a_batch_is_unpacked_where_it_is_pinned_for_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.utils.data._utils.pin_memory import pin_memory
+
+    monkeypatch.setattr(Tensor, "pin_memory", Tensor.clone)  # there may be no GPU here
+    batch = Decoder(Reader(), 8, 4)([2, 3])
+    pinned = pin_memory(_Packed(batch))
+    assert (
+        isinstance(pinned, Decoded) and pinned[1:] == batch[1:] and torch.equal(pinned.pixels, batch.pixels)
+    )
 
 
 class Faulty(nn.Module):
