@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -185,8 +187,13 @@ class _Remote(Dataset[Any]):
         try:
             return _Packed(decoded)
         except (RuntimeError, OSError) as error:
-            why = f"was refused ({str(error).splitlines()[0]})"
-            raise ModelError(f"{_no_room(self.decoder, why)}. Finished shards are kept.") from error
+            why = str(error).splitlines()[0]
+            found = f"a decoding process can't hand over its batch: {why}"
+            if os.strerror(errno.ENOSPC) in why:
+                found = _no_room(self.decoder, f"was refused ({why})")
+            elif "AF_UNIX" in why:  # the handles of shared memory go through a socket in TMPDIR
+                found += f"; set TMPDIR to a shorter path than {tempfile.gettempdir()}"
+            raise ModelError(f"{found}. Finished shards are kept.") from error
 
 
 class _Once(list[list[int]]):

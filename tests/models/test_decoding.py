@@ -52,16 +52,16 @@ if __name__ == "__main__":
 """
 
 
-def decode(tmp_path: Path, size: str, batch: int, when: int = -1) -> list[str]:
+def decode(tmp_path: Path, size: str, batch: int, when: int = -1, **environment: str) -> list[str]:
     """How eight batches of two decoding processes end, in `size` of /dev/shm of which another file takes all that is
     free after `when` batches (never: -1): the lines of the standard output, then those of the error output."""
     script = tmp_path / "decode.py"
     script.write_text(SCRIPT.format(here=str(Path(__file__).parent)))
     mount = f'mount -t tmpfs -o size={size} tmpfs /dev/shm || exit 77; exec "$@"'
     words = ["unshare", "--mount", "sh", "-c", mount, "sh", sys.executable, str(script)]
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+    environment |= {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
     words += [str(number) for number in (batch, when)]
-    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=200)
+    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | environment, timeout=200)
     if done.returncode == 77 or "unshare failed" in done.stderr:
         pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
     assert done.returncode == 0, done.stderr
@@ -77,6 +77,7 @@ def test_too_small_for_two_batches_is_refused_before_anything_starts(tmp_path: P
     assert "docker run --shm-size=1g" in refusal and "batch_size = 80 in luigi.cfg" in refusal
 
 
+@pytest.mark.slow
 def test_filled_by_another_file_while_it_runs_it_ends_in_one_line(tmp_path: Path) -> None:
     refusal, batches, *rest = decode(tmp_path, "24m", 32, when=1)
     assert rest == [] and batches.endswith(" batches") and 1 <= int(batches.split()[0]) < 8
@@ -100,3 +101,12 @@ def test_filled_before_it_starts_its_queues_are_refused_in_one_line(tmp_path: Pa
     refusal, batches = decode(tmp_path, "24m", 16, when=0)
     assert batches == "0 batches" and "0 of 25,165,824 bytes free" in refusal and "--shm-size" in refusal
     assert "batch_size" not in refusal  # no batch is small enough
+
+
+@pytest.mark.slow
+def test_a_handle_that_can_not_be_passed_on_ends_in_one_line(tmp_path: Path) -> None:
+    """Shared memory crosses as a handle through a socket in TMPDIR, whose path has at most 107 characters."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    refusal, batches = decode(tmp_path, "24m", 16, TMPDIR=str(folder))
+    assert batches == "0 batches" and "AF_UNIX path too long; set TMPDIR to a shorter path" in refusal

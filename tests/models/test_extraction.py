@@ -25,8 +25,6 @@ from models.errors import ModelError
 from models.extraction import extract, extract_groups, fit_batch
 from models.pictures import PictureError, decode
 
-pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")
-
 
 def picture(number: int, size: tuple[int, int] = (48, 32)) -> bytes:
     """A small PNG of noise, different for every number."""

@@ -16,10 +16,7 @@ from models import pictures
 from models.pictures import PictureError, decode
 
 PHOTOS = sorted((Path(__file__).parents[2].parent / "shared" / "data" / "coco_photos").glob("*.jpg"))
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:Image size:PIL.Image.DecompressionBombWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:Image size:PIL.Image.DecompressionBombWarning")
 photographs = pytest.mark.skipif(not PHOTOS, reason="the real photographs are not on this machine")
 
 

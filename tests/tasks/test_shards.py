@@ -28,8 +28,6 @@ from tasks.shards import (
     prepare,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")
-
 
 @dataclass(frozen=True)
 class Pictures:
