@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from data.errors import DataError
+from data.errors import ContentError, DataError
 from data.inflate import Fault, inflated
+from data.storage import open_file
 
 PICTURE_BYTES = 64 << 20  # COCO's largest is below 1 MB; so large a file is no picture for 224 pixels
 MEMBER_BYTES = 16 << 30
@@ -25,6 +26,8 @@ _BROKEN: tuple[type[Exception], ...] = (
     *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, UnicodeError),
     Fault,
 )
+"""What the bytes of a damaged zip raise. OSError: a place outside the file; a read that fails is a DataError."""
+
 _BUFFER = 1 << 17  # bytes: what is read ahead stays in the processor's cache
 _REGULAR = (0, stat.S_IFREG, stat.S_IFDIR)
 
@@ -53,12 +56,18 @@ class Archive:
         return self._info(member, max_bytes).file_size
 
     def read(self, member: str, max_bytes: int = PICTURE_BYTES) -> bytes:
-        """A member's bytes, CRC checked. DataError if it is absent, damaged or larger than `max_bytes`."""
+        """A member's bytes, CRC checked.
+
+        ContentError if it is damaged or larger than `max_bytes`, DataError if it is absent or the storage fails.
+        """
         info = self._info(member, max_bytes)
         try:
             return self._open().read(info)
         except _BROKEN as error:
             raise _damaged(self.path, member, error) from error
+        except DataError:
+            self._zip = None  # the handle may be stale: the next read opens the path anew
+            raise
 
     @contextmanager
     def open(self, member: str, max_bytes: int = MEMBER_BYTES) -> Iterator[IO[bytes]]:
@@ -83,15 +92,14 @@ class Archive:
             ) from None
         if info.file_size > max_bytes:
             found = f"{self.path}: {member} declares {info.file_size:,} bytes"
-            raise DataError(f"{found}, more than the {max_bytes:,} allowed here")
+            raise ContentError(f"{found}, more than the {max_bytes:,} allowed here")
         return info
 
     def _open(self) -> zipfile.ZipFile:
         if self._zip is None or self._pid != os.getpid():
+            file = open_file(self.path)
             try:
-                self._zip = zipfile.ZipFile(self.path)
-            except FileNotFoundError:
-                raise DataError(f"{self.path}: no such file") from None
+                self._zip = _Zip(file)
             except _BROKEN as error:
                 size = self.path.stat().st_size if self.path.is_file() else 0
                 raise DataError(f"{self.path}: not a readable zip ({size:,} bytes): {error}") from error
@@ -100,6 +108,18 @@ class Archive:
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "_zip": None, "_pid": -1}
+
+
+class _Zip(zipfile.ZipFile):
+    """A zip that closes the file that it was given."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._given = file
+        super().__init__(file)
+
+    def close(self) -> None:
+        super().close()
+        self._given.close()
 
 
 class _Checked(io.RawIOBase):
@@ -124,8 +144,8 @@ class _Checked(io.RawIOBase):
         return count
 
 
-def _damaged(path: Path, member: str, error: Exception) -> DataError:
-    return DataError(f"{path}: {member} is damaged: {error}; get the archive anew")
+def _damaged(path: Path, member: str, error: Exception) -> ContentError:
+    return ContentError(f"{path}: {member} is damaged: {error}; get the archive anew")
 
 
 def check(path: Path, members: list[zipfile.ZipInfo]) -> None:

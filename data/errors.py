@@ -1,4 +1,4 @@
-"""The one exception of data/: something the user can mend."""
+"""The exceptions of data/: what the user can mend."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pathlib import Path
 
 class DataError(Exception):
     """Expected failure. Its text is the whole message: what was found, what was expected, what to do."""
+
+
+class ContentError(DataError):
+    """What was read is at fault, not the reading: damaged by its CRC, or absurdly large."""
 
 
 def refusal(error: OSError, place: Path) -> str:

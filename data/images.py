@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from data.archives import PICTURE_BYTES, Archive
-from data.errors import DataError, listed
+from data.errors import ContentError, DataError, listed
 from data.local import PICTURES, folder_files, folder_identity, is_picture
 from data.picture_ids import coco_number, last_number, without_own_number
 from data.sources import Ids, ImageSet
+from data.storage import open_file
 
 __all__ = ["Images", "folder_identity", "open_images"]
 
@@ -34,18 +35,18 @@ class Images:
         return len(self.names)
 
     def read(self, index: int) -> bytes:
-        """The encoded bytes of row `index`. DataError if the file is gone, damaged or above 64 MiB."""
+        """The encoded bytes of row `index`.
+
+        ContentError if the picture is at fault: damaged by its CRC, or above 64 MiB. DataError if it can't be read.
+        """
         name = self.names[index]
         if self.archive is not None:
             return self.archive.read(name)
         file = self.path / name
-        try:
-            with file.open("rb") as stream:
-                content = stream.read(PICTURE_BYTES + 1)
-        except OSError as error:
-            raise DataError(f"{file}: can't be read: {error.strerror}") from error
+        with open_file(file) as stream:
+            content = stream.read(PICTURE_BYTES + 1)
         if len(content) > PICTURE_BYTES:
-            raise DataError(f"{file}: larger than {PICTURE_BYTES:,} bytes: no picture")
+            raise ContentError(f"{file}: larger than {PICTURE_BYTES:,} bytes: not a picture")
         return content
 
 

@@ -13,6 +13,8 @@ from zipfile import ZipInfo
 
 from isal import igzip_lib, igzip_threaded
 
+from data.storage import open_file
+
 Fault = cast(type[Exception], igzip_lib.IsalError)  # what ISA-L raises for bytes that are no deflate
 
 _LOCAL_HEADER = 30  # bytes, without the name and the extra field behind it
@@ -23,7 +25,7 @@ def inflated(path: Path, info: ZipInfo) -> IO[bytes]:
     """The deflated member as a stream.
 
     It raises gzip's BadGzipFile where CRC or size at its end differ from the zip's directory, EOFError where it is
-    cut short, Fault where it is no deflate.
+    cut short, Fault where it is no deflate, DataError where the storage fails.
     """
     return cast(IO[bytes], igzip_threaded.open(_Gzip(path, info), "rb"))
 
@@ -32,7 +34,7 @@ class _Gzip(io.RawIOBase):
     """A gzip file's header, the member's deflated bytes as they lie in the zip, and its CRC and size."""
 
     def __init__(self, path: Path, info: ZipInfo) -> None:
-        self._file = path.open("rb")
+        self._file = open_file(path)
         self._file.seek(info.header_offset)
         header = self._file.read(_LOCAL_HEADER)
         if not header.startswith(b"PK\x03\x04"):

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
 
+from models.decoding import Decoded, Decoder, Read, by_processes, by_threads
 from models.errors import ModelError
 from models.memory import memory_kept
-from models.pictures import PictureError, decode
 
-if TYPE_CHECKING:  # workers that only decode import this module: torchvision's models would cost them 2 s
+if TYPE_CHECKING:
     from models.backbones import Backbone
-
-Read = Callable[[int], bytes]
-"""The encoded picture of an index; raises PictureError where there is none."""
-
-AHEAD = 2  # batches that each decoding process has ready: enough to hide a slow disk
 
 HALF_MAX = torch.finfo(torch.float16).max
 
@@ -38,12 +30,6 @@ class Rows:
 
     features: NDArray[np.float16]
     bad: dict[int, str]
-
-
-class _Decoded(NamedTuple):
-    pixels: torch.Tensor  # (batch, 3, size, size) uint8, zeros beyond `count` and where a picture failed
-    bad: dict[int, str]
-    indices: list[int]
 
 
 def extract(backbone: Backbone, pictures: Sequence[bytes], batch: int = 0) -> Rows:
@@ -71,7 +57,8 @@ def extract_groups(
     processes, each of which calls `on_start` first (it and `read` must pickle). Batches never cross from one
     group to the next and short ones are filled up to `batch`, so a group's bits depend on the group alone.
     `on_batch` hears each one's pictures.
-    Raises ModelError where features are not finite or beyond float16, or memory runs out.
+    Raises ModelError where features are not finite or beyond float16, memory (/dev/shm for processes) runs out, or a
+    process dies.
     """
     lengths: deque[int] = deque()
 
@@ -81,8 +68,8 @@ def extract_groups(
             for start in range(0, len(group), batch):
                 yield list(group[start : start + batch])
 
-    load = _Loader(read, backbone.size, batch)
-    decoded = _by_processes(load, cut(), workers, on_start) if workers else _by_threads(load, cut())
+    decoder = Decoder(read, backbone.size, batch)
+    decoded = by_processes(decoder, cut(), workers, on_start) if workers else by_threads(decoder, cut())
     features = np.zeros((0, *backbone.shape), np.float16)
     bad: dict[int, str] = {}
     done = 0
@@ -121,99 +108,13 @@ def fit_batch(backbone: Backbone, wanted: int) -> int:
     )
 
 
-class _Loader(Dataset[Any]):
-    """Reads and decodes one batch; a plain function but for the name that torch's DataLoader looks for."""
-
-    def __init__(self, read: Read, size: int, batch: int) -> None:
-        self.read, self.size, self.batch = read, size, batch
-
-    def __getitems__(self, indices: list[int]) -> _Decoded:
-        pixels = torch.zeros((self.batch, 3, self.size, self.size), dtype=torch.uint8)
-        bad: dict[int, str] = {}
-        for slot, index in enumerate(indices):
-            try:
-                pixels[slot] = decode(self.read(index), self.size)
-            except PictureError as error:
-                bad[slot] = str(error)
-        return _Decoded(pixels, bad, indices)
-
-
-def _by_threads(load: _Loader, batches: Iterator[list[int]]) -> Iterator[_Decoded]:
-    """A thread for every second core: they wait while they are ahead, so the network keeps its cores.
-
-    One would do on a laptop (VGG-16 takes 30 to 100 times what decoding does), and hold up a server of 64 cores.
-    """
-    waiting: deque[Any] = deque()
-    threads = max(1, torch.get_num_threads() // 2)
-    with ThreadPoolExecutor(threads, initializer=_one_thread) as pool:
-        try:
-            for indices in batches:
-                waiting.append(pool.submit(load.__getitems__, indices))
-                if len(waiting) > threads + 1:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _by_processes(
-    load: _Loader, batches: Iterator[list[int]], workers: int, on_start: Callable[[], None] | None
-) -> Iterator[_Decoded]:
-    """Worker processes for a GPU, which outruns any one core; their batches arrive in pinned memory."""
-    loader = DataLoader(
-        load,
-        batch_sampler=_Once(batches),
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        pin_memory=torch.cuda.is_available(),
-        prefetch_factor=AHEAD,
-        worker_init_fn=partial(_start_worker, on_start),
-        multiprocessing_context="spawn",  # a fork would inherit the parent's GPU and its locks
-    )
-    try:
-        yield from loader
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
-            raise
-        raise ModelError(
-            f"a process that decodes pictures has died ({error}). It hands its batches over in /dev/shm; where that "
-            "is small (docker's is 64 MB) give it more: docker run --shm-size=2g. Finished shards are kept."
-        ) from error
-
-
-class _Once(list[list[int]]):
-    """Batches that are made while they are asked for; DataLoader wants to see a list."""
-
-    def __init__(self, batches: Iterator[list[int]]) -> None:
-        super().__init__()
-        self.batches = batches
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return self.batches
-
-
-def _as_it_is(decoded: Any) -> Any:
-    return decoded
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def _start_worker(on_start: Callable[[], None] | None, worker: int) -> None:
-    if on_start is not None:
-        on_start()
-    _one_thread()
-
-
 def _computed(
-    backbone: Backbone, decoded: Iterator[_Decoded]
+    backbone: Backbone, decoded: Iterator[Decoded]
 ) -> Iterator[tuple[NDArray[np.float16], dict[int, str]]]:
     """Features of each decoded batch. One is always outstanding, so that a GPU never waits for its next."""
     device = backbone.device
     stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-    waiting: deque[tuple[_Decoded, _Received]] = deque()
+    waiting: deque[tuple[Decoded, _Received]] = deque()
     for batch in decoded:
         try:
             features = backbone(_sent(batch.pixels, device, stream))
@@ -262,7 +163,7 @@ def _received(features: torch.Tensor) -> _Received:
     return _Received(host[0], host[1], done)
 
 
-def _checked(batch: _Decoded, received: _Received) -> tuple[NDArray[np.float16], dict[int, str]]:
+def _checked(batch: Decoded, received: _Received) -> tuple[NDArray[np.float16], dict[int, str]]:
     """The batch's own rows, without its filling; ModelError for features that do not fit float16."""
     if received.done is not None:
         received.done.synchronize()

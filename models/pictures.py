@@ -8,7 +8,9 @@ import warnings
 from typing import Any
 
 import numpy as np
+import simplejpeg
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch.nn.functional import interpolate
 
@@ -21,9 +23,14 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 """What is decoded, whatever a file is called. Pillow reads more; of these PostScript is a program, which it runs.
 An MPO, as some cameras write it, is opened as the JPEG that it begins with."""
 
-_JPEG_MODES = ("RGB", "L")
+_CORRUPT = ("Corrupt JPEG data", "Premature end of JPEG file")
+"""libjpeg's warnings after which it makes up pixels: a code that is none, data that ends before the picture or goes on
+after it, a restart marker that is not the next. Its others (an unknown JFIF revision or colour transform) leave the
+pixels as they are."""
+
 _ORIENTATION = 0x0112  # the EXIF tag
-_SOURCE_LINE = re.compile(r"^decode_jpeg, \S+:\d+, ")  # where in torchvision's C++ the complaint arose
+_MARKER = re.compile(rb"\xff+([\x01-\xfe])")  # of a JPEG's segment, whose length follows
+_SCAN = b"\xda"  # the marker that ends the header
 
 
 class PictureError(ModelError):
@@ -35,13 +42,13 @@ def decode(data: bytes, size: int = 224) -> torch.Tensor:
 
     The whole picture is resized, its proportions are not kept. It is turned upright as EXIF says, transparent
     places are laid over white, 16-bit channels keep their upper byte, an animation gives its first frame.
-    Raises PictureError for what is not a picture, is cut short, or has more than MAX_PIXELS.
+    Raises PictureError for what is not a picture, is cut short or corrupt, or has more than MAX_PIXELS.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise PictureError(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
-            pixels = _jpeg(data, image) if _is_plain_jpeg(image) else _other(image)
+            pixels = _jpeg(data, image) if image.format in ("JPEG", "MPO") else _other(image)
     except (PictureError, MemoryError):
         raise
     except Exception as error:  # decoders of damaged files raise anything from OSError to struct.error
@@ -49,15 +56,45 @@ def decode(data: bytes, size: int = 224) -> torch.Tensor:
     return _resize(pixels, size)
 
 
-def _is_plain_jpeg(image: Image.Image) -> bool:
-    return decode_jpeg is not None and image.format in ("JPEG", "MPO") and image.mode in _JPEG_MODES
-
-
 def _jpeg(data: bytes, image: Image.Image) -> torch.Tensor:
-    """torchvision's decoder: the same pixels as Pillow's (both are libjpeg-turbo), a fifth faster."""
-    encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-    pixels = decode_jpeg(encoded, mode=ImageReadMode.RGB)
-    return _upright(pixels, image.getexif().get(_ORIENTATION, 1))
+    """By libjpeg-turbo, as Pillow, to the same pixels; but Pillow is silent about corrupt data.
+
+    Pillow decodes the rest: CMYK, and what this interface of libjpeg-turbo does not know (rare subsampling).
+    """
+    cmyk = image.mode == "CMYK"
+    room = np.empty(
+        (image.height, image.width, 4 if cmyk else 3), np.uint8
+    )  # what Pillow's header says, never more
+    try:
+        pixels = _strictly(data, "CMYK" if cmyk else "RGB", room)
+    except ValueError as error:
+        if str(error).startswith(_CORRUPT):
+            raise
+        return _other(image)
+    if cmyk:
+        return _other(image)
+    return _upright(torch.from_numpy(pixels).permute(2, 0, 1), image.getexif().get(_ORIENTATION, 1))
+
+
+def _strictly(data: bytes, colours: str, room: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pixels (rows, columns, colours), in `room`. ValueError with libjpeg's first warning, where there is one."""
+    try:
+        return simplejpeg.decode_jpeg(data, colours, buffer=room)
+    except ValueError:
+        whole = _without_gaps(data)
+        if whole == data:
+            raise
+        return simplejpeg.decode_jpeg(whole, colours, buffer=room)
+
+
+def _without_gaps(data: bytes) -> bytes:
+    """A JPEG without what lies between the segments of its header: it codes no pixel, and some cameras leave it."""
+    kept, end, marker = [data[:2]], 2, b""
+    while marker != _SCAN and (found := _MARKER.search(data, end)):
+        marker, start = found[1], found.start(1) - 1
+        end = start + 2 + int.from_bytes(data[start + 2 : start + 4])
+        kept.append(data[start:end])
+    return b"".join([*kept, data[end:]])
 
 
 def _upright(pixels: torch.Tensor, orientation: int) -> torch.Tensor:
@@ -106,20 +143,9 @@ def _reason(error: Exception, data: bytes) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
         return f"not a picture (it begins with {data[:24]!r})"
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return f"damaged: {_SOURCE_LINE.sub('', text)}"
+    return f"damaged: {text}"
 
 
-def _torchvision_decoder() -> tuple[Any, Any]:
-    """torchvision's JPEG decoder, which it means to drop one day: then Pillow decodes, to the same pixels."""
-    try:
-        from torchvision.io import ImageReadMode, decode_jpeg
-    except ImportError:
-        return None, None
-    warnings.filterwarnings("ignore", message="The image decoding and encoding capabilities of TorchVision")
-    return decode_jpeg, ImageReadMode
-
-
-decode_jpeg, ImageReadMode = _torchvision_decoder()
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 # decode() refuses by the same limit.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)

@@ -15,7 +15,7 @@ from typing import Any
 
 from data.errors import DataError, refusal
 from data.progress import Progress, silent
-from models.errors import ModelError
+from models.errors import ModelError, ending
 from tasks.process import die_with_parent
 from tasks.shards import Extraction, Settings, extract_shards, missing_shards, prepare
 
@@ -98,12 +98,11 @@ class _Child:
 
     def _obituary(self) -> str:
         code = self.process.exitcode or 0
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         hint = (
             " Was memory short? A smaller [compute] batch_size needs less." if code == -signal.SIGKILL else ""
         )
         return (
-            f"the process that extracts on {self.device} {how}.{hint} "
+            f"the process that extracts on {self.device} {ending(code)}.{hint} "
             "Finished shards are kept: run the same again."
         )
 

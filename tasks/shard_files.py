@@ -156,14 +156,19 @@ def missing_shards(extraction: Extraction, settings: Settings) -> list[int]:
 def merge_shards(extraction: Extraction, settings: Settings, path: Path, max_bad_images: int = 0) -> Merged:
     """Write features.h5 from finished shards, one in memory at a time.
 
-    Raises DataError, with all bad pictures, where there are more than `max_bad_images` or nothing else.
+    Raises DataError, with all bad pictures, where there are more than `max_bad_images` or nothing else. The shards
+    that hold them are then to be done again: what was wrong may be mended by the next run.
     """
     from data.features import write_features
 
     folder, images = settings.folder(extraction.work), extraction.images
     results = [_read_manifest(folder, shard) for shard in range(extraction.shards())]
     bad = [picture for result in results for picture in result.bad]
-    check_bad(bad, max_bad_images, len(images.ids))
+    try:
+        check_bad(bad, max_bad_images, len(images.ids))
+    except DataError:
+        _reopen(folder, [result.shard for result in results if result.bad])
+        raise
     left_out = {picture.image_id for picture in bad}
     kept = [row for row, image_id in enumerate(images.ids.tolist()) if image_id not in left_out]
     shape = tuple(results[0].shape)
@@ -184,10 +189,15 @@ def check_bad(bad: list[BadPicture], allowed: int, total: int, most: int = 100) 
     if len(bad) < total:
         advice = (
             "Mend or remove them, or leave them out of the features with these lines in luigi.cfg "
-            f"(what is done is kept):\n[features]\nmax_bad_images = {len(bad)}"
+            f"(shards without them are kept):\n[features]\nmax_bad_images = {len(bad)}"
         )
     head = f"{len(bad):,} of {total:,} pictures can't be used, {allowed:,} are allowed:"
     raise DataError("\n".join([head, *lines, advice]))
+
+
+def _reopen(folder: Path, shards: list[int]) -> None:
+    for shard in shards:
+        _manifest_path(folder, shard).unlink(missing_ok=True)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
-from data.errors import DataError
+from data.errors import ContentError, DataError
 from models.errors import ModelError
 from tasks.process import die_with_parent
 from tasks.shard_files import (
@@ -88,7 +88,7 @@ def extract_shard(extraction: Extraction, settings: Settings, shard: int) -> Sha
 
 
 class _Reader:
-    """images.read with its refusals as a picture's own fault."""
+    """images.read with a picture's own faults as such; where the storage fails, the run ends."""
 
     def __init__(self, images: Images) -> None:
         self.images = images
@@ -98,8 +98,10 @@ class _Reader:
 
         try:
             return self.images.read(row)
-        except DataError as error:
+        except ContentError as error:
             raise PictureError(str(error)) from error
+        except DataError as error:
+            raise ModelError(f"{error}. Finished shards are kept.") from error
 
 
 def _decoders(device: str) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -18,11 +20,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models.backbones import Backbone, load_backbone
+from models.decoding import Decoded, Decoder, _Packed
 from models.errors import ModelError
 from models.extraction import extract, extract_groups, fit_batch
 from models.pictures import PictureError, decode
-
-pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")
 
 
 def picture(number: int, size: tuple[int, int] = (48, 32)) -> bytes:
@@ -102,6 +103,24 @@ def test_groups_come_back_whole_and_in_order(lengths: list[int], batch: int, bro
     assert sorted(bad) == sorted(number for number in broken if number < sum(lengths))
 
 
+def test_a_corrupt_jpeg_is_named_by_its_place_while_threads_decode_several_batches(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    contents = []
+    for number in range(12):
+        file = io.BytesIO()
+        Image.open(io.BytesIO(picture(number, (64, 64)))).save(file, "JPEG")
+        scan = file.getvalue()
+        noise = (
+            np.random.default_rng(number).integers(0, 255, 1000, np.uint8).tobytes()
+        )  # no byte of a marker
+        contents.append(scan[:-1002] + noise + scan[-2:] if number % 5 == 0 else scan)
+    rows = extract(cheap(), contents, batch=2)
+    assert list(rows.bad) == [0, 5, 10]
+    assert all("damaged: Corrupt JPEG data" in reason for reason in rows.bad.values())
+    assert capfd.readouterr() == ("", "")  # libjpeg's own line would name no file
+
+
 def test_no_pictures_no_rows() -> None:
     assert extract(cheap(), []).features.shape == (0, 2)
 
@@ -125,7 +144,7 @@ def test_decoding_processes_give_what_the_thread_gives() -> None:
 
 
 class Deadly:
-    """Ends the process that decodes, as a /dev/shm without room does."""
+    """Ends the process that decodes, as a mapped file without room does."""
 
     def __call__(self, index: int) -> bytes:
         os.kill(os.getpid(), signal.SIGBUS)
@@ -133,8 +152,42 @@ class Deadly:
 
 
 def test_a_decoding_process_that_dies_ends_with_advice() -> None:
-    with pytest.raises(ModelError, match="shm-size"):
+    with pytest.raises(ModelError, match=r"SIGBUS.*shm-size"):
         list(extract_groups(cheap(), Deadly(), [range(4)], 2, workers=1))
+
+
+def test_a_decoding_process_that_is_killed_while_the_network_computes_ends_with_advice() -> None:
+    def kill(pictures: int) -> None:
+        if decoders := multiprocessing.active_children():
+            os.kill(decoders[0].pid, signal.SIGKILL)  # as the system when memory is short
+            time.sleep(0.2)  # torch's own handler of the signal would raise here
+
+    with pytest.raises(ModelError, match=r"SIGKILL.*memory short.*batch_size"):
+        list(extract_groups(cheap(), Reader(), [range(4 + n, 8 + n) for n in range(9)], 2, 1, kill))
+
+
+class Endless(Reader):
+    """Its storage fails."""
+
+    def __call__(self, index: int) -> bytes:
+        raise ModelError("photos/3.jpg: can't be read")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_storage_that_fails_ends_the_extraction_in_its_own_words(workers: int) -> None:
+    with pytest.raises(ModelError, match=r"^photos/3\.jpg: can't be read$"):
+        list(extract_groups(cheap(), Endless(), [range(4)], 2, workers))
+
+
+def test_a_batch_is_unpacked_where_it_is_pinned_for_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.utils.data._utils.pin_memory import pin_memory
+
+    monkeypatch.setattr(Tensor, "pin_memory", Tensor.clone)  # there may be no GPU here
+    batch = Decoder(Reader(), 8, 4)([2, 3])
+    pinned = pin_memory(_Packed(batch))
+    assert (
+        isinstance(pinned, Decoded) and pinned[1:] == batch[1:] and torch.equal(pinned.pixels, batch.pixels)
+    )
 
 
 class Faulty(nn.Module):

@@ -9,6 +9,7 @@ import sys
 import zipfile
 
 import h5py
+import hostile
 import pytest
 
 
@@ -55,9 +56,12 @@ def test_what_is_refused(picture, tmp_path):
     shell, path, _ = picture
     text = tmp_path / "text.jpg"
     text.write_text("<html>not a picture")
+    noisy, content = tmp_path / "noisy.jpg", hostile.picture()
+    noisy.write_bytes(content[:-402] + bytes(range(200)) * 2 + content[-2:])
     for words, message in (
         (("ask", tmp_path / "none.jpg", "What?"), "none.jpg: can't be read"),
         (("ask", text, "What?"), "text.jpg: "),
+        (("ask", noisy, "What?"), "noisy.jpg: damaged: Corrupt JPEG data"),
         (("ask", path, " "), "an empty question"),
         (("ask", path, "What?", "--run", "nope"), "nope: no such run"),
     ):

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import DataError
+from data.errors import ContentError, DataError
 from data.features import read_features
+from models.errors import ModelError
 from models.extraction import extract
 from tasks.shards import (
     Extraction,
@@ -26,8 +27,6 @@ from tasks.shards import (
     missing_shards,
     prepare,
 )
-
-pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Pictures:
     def read(self, index: int) -> bytes:
         if index in self.broken:
             if index % 2:
-                raise DataError(f"{self.names[index]}: its CRC is wrong")
+                raise ContentError(f"{self.names[index]}: its CRC is wrong")
             return b"<html>not found</html>"
         noise = np.random.default_rng(index).integers(0, 256, (16, 16, 3), dtype=np.uint8)
         return b"P6 16 16 255\n" + noise.tobytes()
@@ -156,12 +155,45 @@ def test_bad_pictures_are_all_listed_with_the_line_that_allows_them(tmp_path: Pa
     assert all(
         name in text for name in ("001.ppm (id 4)", "006.ppm (id 19)", "009.ppm", "CRC", "not a picture")
     )
+    assert finish(extraction, settings) == [0, 1, 2]  # open again: the next run looks anew
     merged = merge_shards(extraction, settings, tmp_path / "features.h5", max_bad_images=3)
     found = read_features(tmp_path / "features.h5")
     assert [picture.image_id for picture in merged.bad] == [4, 19, 28]
     assert len(found.features) == merged.pictures == 7
     assert not set(found.image_ids.tolist()) & {4, 19, 28}
     assert found.features.any(axis=1).all()
+
+
+def test_a_picture_that_is_mended_is_used_by_the_next_run_which_does_its_shard_alone(tmp_path: Path) -> None:
+    extraction = make(tmp_path, drawings(10, broken=(6,)))
+    settings = prepare(extraction)
+    finish(extraction, settings)
+    with pytest.raises(DataError, match="1 of 10"):
+        merge_shards(extraction, settings, tmp_path / "features.h5")
+    mended = make(tmp_path)
+    assert finish(mended, settings) == [1]
+    assert merge_shards(mended, settings, tmp_path / "features.h5").pictures == 10
+
+
+@dataclass(frozen=True)
+class Failing(Pictures):
+    """Pictures on storage that fails at one of them."""
+
+    def read(self, index: int) -> bytes:
+        if index in self.broken:
+            raise DataError(f"{self.names[index]}: can't be read: Input/output error")
+        return super().read(index)
+
+
+def test_storage_that_fails_ends_the_run_and_marks_no_picture(tmp_path: Path) -> None:
+    pictures = drawings(10)
+    extraction = make(tmp_path, Failing(pictures.ids, pictures.names, broken=(6,)))
+    settings = prepare(extraction)
+    with pytest.raises(ModelError, match=r"006\.ppm: can't be read: Input/output error"):
+        finish(extraction, settings)
+    assert set(missing_shards(extraction, settings)) >= {1, 2}
+    finish(make(tmp_path), settings)
+    assert merge_shards(make(tmp_path), settings, tmp_path / "features.h5").bad == []
 
 
 def test_nothing_but_bad_pictures_is_an_error_whatever_is_allowed(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 VQA_COUNT=FILE      FILE grows by one byte with every change that any of the processes makes below VQA_BELOW
 VQA_KILL=N NUMBER WHOM   just before the N-th of these changes signal NUMBER is sent: to `main`, the process that began
                     the session, or to its `group`; FILE.at then says which change that was
+VQA_READ=ERRNO N NAME    the first N reads of a file of that name fail, in each process, with the errno of that name
 VQA_FLOCK=WHAT      flock does `nothing`, or fails with the errno of that name
 """
 
@@ -55,6 +56,23 @@ def _break_flock(how: str) -> None:
     fcntl.flock = flock
 
 
+def _break_reads(how: str) -> None:
+    import errno
+
+    number, times, wanted = how.split()
+    left, real = [int(times)], os.readv
+
+    def readv(handle: int, buffers: Any) -> int:
+        if left[0] and os.readlink(f"/proc/self/fd/{handle}").endswith(f"/{wanted}"):
+            left[0] -= 1
+            raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
+        return real(handle, buffers)
+
+    os.readv = readv
+
+
+if "VQA_READ" in os.environ:
+    _break_reads(os.environ["VQA_READ"])
 if "VQA_COUNT" in os.environ:
     sys.addaudithook(
         Counter(os.environ["VQA_COUNT"], os.environ["VQA_BELOW"], os.environ.get("VQA_KILL", ""))
