@@ -7,7 +7,6 @@ import os
 import signal
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -17,6 +16,7 @@ from data.errors import DataError, refusal
 from data.progress import Progress, silent
 from models.errors import ModelError, ending
 from tasks.process import die_with_parent
+from tasks.scheduling import agree, finished_pictures
 from tasks.shards import Extraction, Settings, extract_shards, missing_shards, prepare
 
 
@@ -46,23 +46,6 @@ def run_shards(
             f"{left[:3]}. Is the disk failing, or does another program write there? Run the same again."
         )
     return settings
-
-
-def agree(found: list[Settings]) -> Settings:
-    """Settings for all who take part: the smallest batch. ModelError where processors or versions differ."""
-    batch = min(settings.batch for settings in found)
-    same = {replace(settings, batch=batch) for settings in found}
-    if len(same) > 1:
-        raise ModelError(
-            "the processors that take part would not give the same bits (use machines of one kind and set "
-            "[compute] device, precision and threads): " + "; ".join(sorted(map(str, same)))
-        )
-    return same.pop()
-
-
-def finished_pictures(extraction: Extraction, missing: list[int]) -> int:
-    """Pictures in the shards that are done already."""
-    return len(extraction.images.ids) - sum(len(extraction.rows(shard)) for shard in missing)
 
 
 class _Child:

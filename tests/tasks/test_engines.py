@@ -12,14 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from extractions import draw_pictures, make, merged
 
 from data.errors import DataError
 from data.features import read_features
-from data.images import open_images
 from models.errors import ModelError
 from tasks.engines import run_shards
-from tasks.shards import Extraction, Settings, merge_shards, missing_shards
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 ROOT = Path(__file__).parents[2]
@@ -27,33 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pictures = tmp_path_factory.mktemp("pictures")
-    for number in range(24):
-        noise = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(pictures / f"{number:03}.png")
-    return pictures
-
-
-def make(folder: Path, work: Path) -> Extraction:
-    return Extraction(
-        images=open_images(folder),
-        backbone="squeezenet1_1",
-        layer="flatten",
-        weights="random:0",
-        weights_id="random:0",
-        work=work,
-        device="cpu",
-        precision="float32",
-        threads=1,
-        batch=2,
-        shard=4,
-    )
-
-
-def merged(extraction: Extraction, settings: Settings) -> bytes:
-    path = extraction.work / "features.h5"
-    merge_shards(extraction, settings, path)
-    return path.read_bytes()
+    return draw_pictures(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +53,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 {first}
-from test_engines import make
+from extractions import make
 from tasks.engines import run_shards
 if __name__ == "__main__":
     run_shards(make(Path({folder!r}), Path({work!r})), engine={engine!r})
@@ -93,7 +65,7 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """A run in a process of its own; every process that it spawns does what `first` says, too."""
     script = tmp_path / "run.py"
-    words = {"tests": str(Path(__file__).parent), "folder": str(folder), "work": str(work), "engine": engine}
+    words = {"tests": str(ROOT / "tests"), "folder": str(folder), "work": str(work), "engine": engine}
     script.write_text(SCRIPT.format(**words, first=first))
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen([sys.executable, str(script)], cwd=ROOT, env=environment)
@@ -217,28 +189,3 @@ def test_a_gpu_gives_the_rows_of_the_cpu(folder: Path, tmp_path: Path, reference
         for path in (extraction.work / "features.h5", tmp_path / "reference.h5")
     )
     np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-2)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_ray_gives_the_bytes_of_local_even_when_an_actor_is_killed(
-    folder: Path, tmp_path: Path, reference: bytes
-) -> None:
-    ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    killed: list[int] = []
-
-    def kill(done: int, total: int, note: str = "") -> None:
-        if done and not killed:
-            names = {path.parent: path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")}
-            actors = [int(process.name) for process, name in names.items() if name.startswith(b"ray::Worker")]
-            killed.append(actors[0])
-            os.kill(killed[0], signal.SIGKILL)
-
-    try:
-        extraction = make(folder, tmp_path)
-        settings = run_shards(extraction, engine="ray", progress=kill)
-    finally:
-        ray.shutdown()
-    assert killed and not missing_shards(extraction, settings)
-    assert merged(extraction, settings) == reference
