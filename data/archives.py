@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from data.errors import DataError
+from data.files import FILE_BYTES, PICTURE_BYTES, check_plain
 from data.inflate import Fault, inflated
 
-PICTURE_BYTES = 64 << 20  # COCO's largest is below 1 MB; so large a file is no picture for 224 pixels
 MEMBER_BYTES = 16 << 30
 MAX_RATIO = 200  # real JSON and text reach 20; only deflate's degenerate inputs come near its limit of 1,032
 BOMB_BYTES = 64 << 20  # a small member may have any ratio: it can't hurt
@@ -88,10 +88,9 @@ class Archive:
 
     def _open(self) -> zipfile.ZipFile:
         if self._zip is None or self._pid != os.getpid():
+            check_plain(self.path, FILE_BYTES)
             try:
                 self._zip = zipfile.ZipFile(self.path)
-            except FileNotFoundError:
-                raise DataError(f"{self.path}: no such file") from None
             except _BROKEN as error:
                 size = self.path.stat().st_size if self.path.is_file() else 0
                 raise DataError(f"{self.path}: not a readable zip ({size:,} bytes): {error}") from error

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data.archives import PICTURE_BYTES, Archive
+from data.archives import Archive
 from data.errors import DataError
+from data.files import PICTURE_BYTES, read_plain
 from data.local import PICTURES, folder_files, folder_identity, is_picture
 from data.sources import ImageSet
 
@@ -40,15 +41,7 @@ class Images:
         name = self.names[index]
         if self.archive is not None:
             return self.archive.read(name)
-        file = self.path / name
-        try:
-            with file.open("rb") as stream:
-                content = stream.read(PICTURE_BYTES + 1)
-        except OSError as error:
-            raise DataError(f"{file}: can't be read: {error.strerror}") from error
-        if len(content) > PICTURE_BYTES:
-            raise DataError(f"{file}: larger than {PICTURE_BYTES:,} bytes: no picture")
-        return content
+        return read_plain(self.path / name, PICTURE_BYTES)
 
 
 def open_images(path: Path, image_set: ImageSet | None = None) -> Images:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from luigi import configuration
@@ -152,20 +152,30 @@ def add_project_config() -> None:
         parser.reload()
 
 
+def check_artifacts_folder() -> None:
+    """[paths] artifacts leads to a folder, or to nothing yet; else `verify` would find nothing wrong in it."""
+    folder = artifacts_folder()
+    if os.path.lexists(folder) and not folder.is_dir():
+        _end(f"[paths] artifacts = {folder}: is not a folder")
+
+
+def _end(message: str) -> NoReturn:
+    """One line for what is wrong before a command begins."""
+    if sys.argv[:1] == ["-m"]:  # python -m pipeline, which is being imported: its own door is not open yet
+        raise SystemExit(f"error: {message}") from None
+    refuse(message)
+
+
 def add_datasets() -> None:
     """Put the files that `[sources] datasets` names beside the catalog: before flags are read, which ask for names."""
     stated = [name.strip() for name in get("sources", "datasets").split(",") if name.strip()]
-    for name in stated:
-        sources.add(_stated_in("sources", "datasets").parent / Path(name).expanduser())
     try:
+        for name in stated:
+            sources.add(_stated_in("sources", "datasets").parent / os.path.expanduser(name))
         if stated:
             sources.catalog()
     except DataError as error:
-        if sys.argv[:1] == [
-            "-m"
-        ]:  # python -m pipeline, which is being imported: its own door is not open yet
-            raise SystemExit(f"error: {error}") from None
-        refuse(str(error))
+        _end(str(error))
 
 
 def choose_scheduler(arguments: list[str]) -> None:
