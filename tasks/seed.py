@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from data import sources
 from data.errors import DataError
-from data.files import FILE_BYTES, check_plain
 from data.local import file_identity
 from tasks import parameters, settings
 from tasks.download import DownloadAnnotations
@@ -30,11 +29,6 @@ if TYPE_CHECKING:
     from data.seed_format import Half, Names
 
 HALF = {"train": "train", "val": "test"}  # what the original calls our splits
-
-
-def seed_files(source: Path) -> list[Path]:
-    """The three files in a folder, or the zip that holds them."""
-    return [source / name for name in sources.SEED_FILES] if source.is_dir() else [source]
 
 
 def imported_catalog() -> Path:
@@ -75,11 +69,6 @@ class _Imported(Stage):
             refuse(f"--dataset {values['dataset']} was not imported (python -m pipeline import --from ZIP)")
         if not ready_made.path.exists():
             refuse(f"{values['dataset']}: {ready_made.path} is gone; import it anew from where it is now")
-        try:
-            for path in seed_files(ready_made.path):
-                check_plain(path, FILE_BYTES)
-        except DataError as error:
-            refuse(f"{values['dataset']}: {error}")
 
     def inputs(self) -> dict[str, Stage]:
         return {"files": self.clone(ImportFiles)}
@@ -117,7 +106,10 @@ class ImportFiles(_Imported):
 
     def identity(self) -> dict[str, Any]:
         """The zip's sha256, or one over those of the three files."""
-        return {"files": self.sha256}
+        try:
+            return {"files": self.sha256}
+        except DataError as error:  # as in tasks.download
+            refuse(f"{self.dataset}: {error}")
 
     @property
     def sha256(self) -> str:
@@ -140,7 +132,7 @@ class ImportFiles(_Imported):
 
     def build(self, folder: Path) -> dict[str, Any]:
         source = self.source.resolve()
-        for path in seed_files(source):
+        for path in [source / name for name in sources.SEED_FILES] if source.is_dir() else [source]:
             (folder / path.name).symlink_to(path)
         return {"from": str(source)}
 

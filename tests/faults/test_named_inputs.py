@@ -165,7 +165,6 @@ def test_what_is_no_plain_file_is_refused_at_once(room, capsys, where, kind):
     make(room / name)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     line = refusal(lambda: main(command(name)), capsys)
-    print(f"| {where} | {kind} | {line} |")
     assert name.partition(".")[0] in line
     assert re.search(expected, line), line
     taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
@@ -220,6 +219,18 @@ def test_what_is_too_large_to_be_a_picture_counts_by_its_length(tmp_path):
             file.truncate(size)
         found.add(folder_identity(tmp_path, tmp_path / "known.json"))
     assert len(found) == 3
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "link to nothing", "link in a circle"])
+def test_a_file_that_was_imported_and_is_another_thing_since(room, capsys, kind):
+    make, expected = KINDS[kind]
+    make(room / "data_img.h5")
+    imported_from_a_folder("data_img.h5")
+    stated = f'[ready_made.seed]\npath = "{Path("seed").absolute()}"\nannotated_by = "sample"\nanswers = 1\n'
+    Path("imported.toml").write_text(stated)
+    sources.add(Path("imported.toml"))
+    line = refusal(lambda: main(["plan", "EvaluateModel", "--dataset", "seed"]), capsys)
+    assert "seed/data_img.h5: " in line and re.search(expected, line)
 
 
 @pytest.mark.parametrize("reader", [asked, read_in_a_folder])
