@@ -19,13 +19,13 @@ import msgspec
 from data.archives import read_member
 from data.baselines import commonest
 from data.errors import DataError, listed
+from data.files import TEXT_BYTES, read_text
 from data.normalisation import normalise
 
 HUMANS = 10
 """Answers that every official question has; own data may have fewer."""
 
 _BOM = b"\xef\xbb\xbf"
-_JSON_BYTES = 4 << 30  # v2's training annotations, the largest official file, have 0.4 GB
 _SHOWN = 3  # faults that an error message spells out
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -248,14 +248,9 @@ def _entries(path: Path | str, member: str | None, field: str) -> tuple[str, lis
 def _content(path: Path, member: str | None) -> memoryview:
     """The file's bytes without a byte order mark."""
     if member:
-        content: bytes | bytearray = read_member(path, member, _JSON_BYTES)
+        content: bytes | bytearray = read_member(path, member, TEXT_BYTES)
     else:
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
-        if content.startswith(b"PK\x03\x04"):
-            raise DataError(f"{path}: is a zip; say which of its members to read.")
+        content = read_text(path)
     return memoryview(content)[len(_BOM) * content.startswith(_BOM) :]
 
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from data.errors import ContentError, DataError
+from data.files import FILE_BYTES, PICTURE_BYTES, open_plain
 from data.inflate import Fault, inflated
-from data.storage import open_file
 
-PICTURE_BYTES = 64 << 20  # COCO's largest is below 1 MB; so large a file is no picture for 224 pixels
 MEMBER_BYTES = 16 << 30
 MAX_RATIO = 200  # real JSON and text reach 20; only deflate's degenerate inputs come near its limit of 1,032
 BOMB_BYTES = 64 << 20  # a small member may have any ratio: it can't hurt
@@ -97,7 +96,7 @@ class Archive:
 
     def _open(self) -> zipfile.ZipFile:
         if self._zip is None or self._pid != os.getpid():
-            file = open_file(self.path)
+            file = open_plain(self.path, FILE_BYTES)
             try:
                 self._zip = _Zip(file)
             except _BROKEN as error:

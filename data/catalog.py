@@ -5,6 +5,7 @@ Every entry is checked, so that a slip in a hand-written file is answered by its
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import DataError
+from data.files import SETTINGS_BYTES, read_text
 from data.picture_id_rules import settle_ids
 from data.sources import Catalog, Dataset, Glove, ImageSet, Own, Published, ReadyMade, Source, Split, find
 
@@ -95,10 +97,10 @@ def load(*paths: Path) -> Catalog:
 
 
 def _read(path: Path) -> Any:
+    content = read_text(path, SETTINGS_BYTES)
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        return tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path}: can't read the catalog: {error}") from error
 
 
@@ -120,7 +122,7 @@ def _entries(file: _Table, origins: dict[str, _Table]) -> dict[str, dict[str, An
 def _source(name: str, table: _Table, origins: dict[str, _Table]) -> Source:
     file, licence, own = table.get("file", str, ""), table.get("licence", str, ""), table.get("path", str)
     if own:
-        path = table.path.parent / Path(own).expanduser()
+        path = table.path.parent / os.path.expanduser(own)
         return Source(name, file or path.name, path=path, licence=licence)
     if not file or file in (".", "..") or re.search(r"[/\\\0]", file):
         raise table.wrong(f"file = {file!r} is not a plain file name")
@@ -238,7 +240,7 @@ def _own_paths(table: _Table, key: str) -> dict[str, Path]:
     if stated.keys() not in ({""}, {"train", "val"}) or not all(stated.values()):
         found = f"{key} is missing" if value is None else f"{key} = {value!r}"
         raise table.wrong(f'{found}: expected a path, or {{ train = "...", val = "..." }}')
-    return {split: table.path.parent / Path(path).expanduser() for split, path in stated.items()}
+    return {split: table.path.parent / os.path.expanduser(path) for split, path in stated.items()}
 
 
 def _published(table: _Table, values: Any) -> Published:

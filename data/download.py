@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import http.client
 import itertools
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ import tenacity
 import urllib3
 
 from data.errors import DataError
+from data.files import FILE_BYTES, check_plain, open_plain
 from data.local import file_path, local_copy, mismatch, verify_file
 from data.parts import CHUNK, Part, open_part
 from data.progress import Progress, silent
@@ -209,11 +211,11 @@ class _Job:
     def copy(self, url: str, path: Path) -> None:
         """From a folder of one's own (file://), from where the last copy ended."""
         try:
-            size = path.stat().st_size
-            file = path.open("rb", buffering=0)
-        except OSError as error:
-            raise Refused(f"{error.strerror}") from error
-        with file:
+            check_plain(path, FILE_BYTES)
+        except DataError as error:
+            raise Refused(str(error)) from error
+        with open_plain(path, FILE_BYTES) as file:
+            size = os.fstat(file.fileno()).st_size
             self.check_length(size)
             if self.part.size > size:
                 self.part.restart()

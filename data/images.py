@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data.archives import PICTURE_BYTES, Archive
-from data.errors import ContentError, DataError, listed
+from data.archives import Archive
+from data.errors import DataError, listed
+from data.files import PICTURE_BYTES, read_plain
 from data.local import PICTURES, folder_files, folder_identity, is_picture
 from data.picture_ids import coco_number, last_number, without_own_number
 from data.sources import Ids, ImageSet
-from data.storage import open_file
 
 __all__ = ["Images", "folder_identity", "open_images"]
 
@@ -42,12 +42,7 @@ class Images:
         name = self.names[index]
         if self.archive is not None:
             return self.archive.read(name)
-        file = self.path / name
-        with open_file(file) as stream:
-            content = stream.read(PICTURE_BYTES + 1)
-        if len(content) > PICTURE_BYTES:
-            raise ContentError(f"{file}: larger than {PICTURE_BYTES:,} bytes: not a picture")
-        return content
+        return read_plain(self.path / name, PICTURE_BYTES)
 
 
 def open_images(path: Path, image_set: ImageSet | None = None) -> Images:

@@ -10,16 +10,20 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from data.errors import DataError
+from data.files import FILE_BYTES, PICTURE_BYTES, WEIGHTS_BYTES, check_plain, open_plain
 from data.progress import Progress, silent
 from data.sources import Source
 
+WEIGHTS = (".pth", ".safetensors")
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 
 
@@ -37,31 +41,75 @@ def local_copy(source: Source, mirror: str | None = None, *, unpacked: bool = Fa
     """The user's own copy, used where it is: the source's `path`, or what a file:// mirror holds by name.
 
     `unpacked`: also a folder of the archive's name without .zip (train2014/ for train2014.zip). None if there
-    is none.
+    is none. DataError where something else lies there, or what can't be the file by its first or last bytes.
     """
     if source.path is not None:
-        if not source.path.exists():
+        if not os.path.lexists(source.path):
             raise DataError(f"{source.name}: {source.path} does not exist; mend the path where it is stated")
-        return source.path
+        return source.path if unpacked and source.path.is_dir() else _usable(source.path, unpacked)
     folder = file_path(mirror) if mirror else None
     if folder is None:
         return None
     if not folder.is_dir():
         raise DataError(f"[sources] mirror = {mirror}: {folder} is not a folder")
-    if (folder / source.file).is_file():
-        return folder / source.file
+    if os.path.lexists(folder / source.file):
+        return _usable(folder / source.file, False, source.bytes)
     stem = folder / Path(source.file).stem
     return stem if unpacked and stem.is_dir() else None
 
 
+def _usable(path: Path, zipped: bool, size: int | None = None) -> Path:
+    """The path of a plain file that can be what it has to be; where no `size` tells, by a look at its bytes."""
+    if size is not None:
+        check_plain(path, FILE_BYTES)
+    elif zipped or path.suffix == ".zip":
+        check_zip(path)
+    elif path.suffix in WEIGHTS:
+        check_weights_file(path)
+    else:
+        check_plain(path, FILE_BYTES)
+    return path
+
+
+def check_zip(path: Path) -> None:
+    """DataError unless a plain file ends as a zip does: asked before gigabytes are hashed."""
+    with open_plain(path, FILE_BYTES) as file:
+        if not zipfile.is_zipfile(file):
+            size = os.fstat(file.fileno()).st_size
+            raise DataError(
+                f"{path}: not a readable zip ({size:,} bytes): it does not end as one; get it anew"
+            )
+
+
+def check_weights_file(path: Path) -> None:
+    """DataError unless a plain file begins as torch.save's or safetensors' files do."""
+    with open_plain(path, WEIGHTS_BYTES) as file:
+        head = file.read(9)
+    if path.suffix == ".safetensors":
+        right = len(head) == 9 and head.endswith(b"{")  # eight bytes of length, then JSON
+    else:
+        right = head.startswith((b"PK\x03\x04", b"\x80\x02"))  # a zip, or a pickle as before torch 1.6
+    if not right:
+        raise DataError(
+            f"{path}: not a file of tensors: begins with {head!r}; expected {' or '.join(WEIGHTS)}"
+        )
+
+
 def sha256_file(path: Path, progress: Progress = silent) -> str:
-    """Hex sha256 of a file; about 1 GB/s where the processor has the instructions for it."""
-    size, done, digest = path.stat().st_size, 0, hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
+    """Hex sha256 of a plain file; about 1 GB/s where the processor has the instructions for it."""
+    with open_plain(path, FILE_BYTES) as file:
+        return _sha256(file, path, progress)
+
+
+def _sha256(file: BinaryIO, path: Path, progress: Progress) -> str:
+    size, done, digest = os.fstat(file.fileno()).st_size, 0, hashlib.sha256()
+    try:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
             done += len(chunk)
             progress(done, size, f"hashing {path.name}")
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror}") from error
     return digest.hexdigest()
 
 
@@ -108,8 +156,8 @@ def folder_files(folder: Path) -> Iterator[str]:
 
 def file_identity(path: Path, cache: Path, progress: Progress = silent) -> str:
     """A file's sha256, remembered in `cache` (JSON) under its path, size, mtime and inode."""
-    with _Hashes(cache) as hash_of:
-        return hash_of(path, progress)
+    with _Hashes(cache) as hashes:
+        return hashes.of(path, progress)
 
 
 def folder_identity(path: Path, cache: Path, progress: Progress = silent) -> str:
@@ -122,15 +170,19 @@ def folder_identity(path: Path, cache: Path, progress: Progress = silent) -> str
     if not names:
         raise DataError(f"{path}: no pictures in this folder; expected files that end in {_extensions()}")
     digest = hashlib.sha256()
-    with _Hashes(cache) as hash_of:
+    with _Hashes(cache) as hashes:
         for done, name in enumerate(names, start=1):
-            digest.update(json.dumps([name, hash_of(path / name, silent)]).encode() + b"\n")
+            digest.update(json.dumps([name, hashes.of(path / name, largest=PICTURE_BYTES)]).encode() + b"\n")
             progress(done, len(names), f"hashing {path.name}")
     return digest.hexdigest()
 
 
 def _extensions() -> str:
     return ", ".join(sorted(PICTURES))
+
+
+def _stamp(entry: os.stat_result) -> list[int]:
+    return [entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns, entry.st_ino]
 
 
 class _Hashes:
@@ -144,25 +196,25 @@ class _Hashes:
             known = {}
         self.known: dict[str, list[object]] = known if isinstance(known, dict) else {}
 
-    def __enter__(self) -> Callable[[Path, Progress], str]:
-        return self.hash
+    def __enter__(self) -> _Hashes:
+        return self
 
-    def hash(self, path: Path, progress: Progress) -> str:
+    def of(self, path: Path, progress: Progress = silent, largest: int = FILE_BYTES) -> str:
+        """A plain file's sha256; for a picture above `largest`, which nobody is going to read, its size."""
         key = str(path.absolute())
-        try:
+        with suppress(OSError):  # is said where it is opened
             entry = path.stat()
-            if not stat.S_ISREG(entry.st_mode):  # a pipe would be waited for without end
-                raise DataError(f"{path}: not a regular file; remove it")
-            stamp = [entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns, entry.st_ino]
-            if isinstance(found := self.known.get(key), list) and found[:-1] == stamp:
+            if isinstance(found := self.known.get(key), list) and found[:-1] == _stamp(entry):
                 return str(found[-1])
-            found_now = sha256_file(path, progress)
-        except OSError as error:
-            raise DataError(f"{path}: can't be read: {error.strerror}") from error
+            if entry.st_size > largest < FILE_BYTES and stat.S_ISREG(entry.st_mode):
+                return f"{entry.st_size} bytes"
+        with open_plain(path, FILE_BYTES) as file:
+            entry = os.fstat(file.fileno())
+            sha256 = _sha256(file, path, progress)
         # A file written just now could change again within the clock's tick and keep its stamp.
         if time.time_ns() - entry.st_ctime_ns > 2_000_000_000:
-            self.known[key], self.changed = [*stamp, found_now], True
-        return found_now
+            self.known[key], self.changed = [*_stamp(entry), sha256], True
+        return sha256
 
     def __exit__(self, *failure: object) -> None:
         if not self.changed:

@@ -14,6 +14,7 @@ import msgspec
 
 from data.annotations import HUMANS
 from data.errors import DataError
+from data.files import read_text
 
 NEEDED = ("image", "question", "answer")
 COLUMNS = (*NEEDED, "answer_type", "question_type")
@@ -129,10 +130,7 @@ def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 
 def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror}") from error
+    content = read_text(path)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from data.errors import DataError
+from data.files import read_text
 
 _FORMAT = 'expected a list of {"question_id": int, "answer": str}, one entry for each question'
 
@@ -31,10 +32,7 @@ def read_results(path: Path | str) -> list[Result]:
     DataError: no such file, no JSON, no list, or entries of other types (all counted, the first few shown).
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"Cannot read the results file {path}: {error.strerror}.") from error
+    content = read_text(path)
     try:
         return msgspec.json.decode(content, type=list[Result])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -4,6 +4,7 @@ wrong with them is named by file and dataset, before anything is trained from it
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from data.archives import Archive, open_member
 from data.errors import DataError
+from data.files import FILE_BYTES, check_plain, read_text
 from data.progress import Progress, silent
 from data.questions import MAX_LENGTH, PAD
 from data.seed_format import (
@@ -47,8 +49,9 @@ def opened(source: Path, name: str, room: Path) -> Iterator[Path]:
     In a zip it may lie in any one folder. DataError where it is not there once, or the archive is damaged.
     """
     if source.is_dir():
-        if not (source / name).is_file():
+        if not os.path.lexists(source / name):
             raise DataError(f"{source}: no {name}; expected {IMAGES}, {ARRAYS} and {NAMES}.")
+        check_plain(source / name, FILE_BYTES)
         yield source / name
         return
     unpacked = room / f"unpacked-{name}"
@@ -73,14 +76,23 @@ def member(source: Path, name: str) -> str:
     return found[0]
 
 
+def check_images(source: Path) -> None:
+    """DataError unless data_img.h5 is there: in a zip by its name, in a folder by its first bytes."""
+    if not source.is_dir():
+        member(source, IMAGES)
+        return
+    with opened(source, IMAGES, source) as path, _open(path):
+        pass
+
+
 def read_names(path: Path) -> Names:
     """The words, answers and pictures of data_prepro.json.
 
     DataError: no such JSON, numbers that are not 1, 2, 3, ..., or a word, answer or picture twice.
     """
     try:
-        file = msgspec.json.decode(path.read_bytes(), type=NamesFile)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        file = msgspec.json.decode(read_text(path), type=NamesFile)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(
             f"{path}: not the original's names ({error}). Expected JSON with ix_to_word and ix_to_ans "
             '({"1": text, ...}), unique_img_train and unique_img_test (lists of texts).'

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from data.errors import DataError
+from data.files import SETTINGS_BYTES, check_text
 
 CATALOG = Path(__file__).with_name("catalog.toml")
 VARIABLE = "VQA_CATALOG"  # names a catalog that takes the place of ours: a site's own copy, or a test's
@@ -183,9 +184,14 @@ _added: list[Path] = []
 
 
 def add(path: Path) -> None:
-    """Put a TOML file of one's own data beside the catalog; call it where luigi.cfg is read."""
-    if path.resolve() not in _added:
-        _added.append(path.resolve())
+    """Put a TOML file of one's own data beside the catalog; call it where luigi.cfg is read.
+
+    DataError where it is no plain text file.
+    """
+    check_text(path, SETTINGS_BYTES)
+    real = Path(os.path.realpath(path))  # resolve() has no DataError for links that go in a circle
+    if real not in _added:
+        _added.append(real)
 
 
 def catalog() -> Catalog:

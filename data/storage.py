@@ -25,25 +25,27 @@ PAUSES = (0.1, 1.0, 3.0)  # seconds before each further try
 _Result = TypeVar("_Result")
 
 
-def open_file(path: Path) -> io.BufferedReader:
+def open_file(path: Path, opener: Callable[[str, int], int] | None = None) -> io.BufferedReader:
     """A file to read, whose opening and reads are tried again while the storage fails.
 
     DataError, from here or from any read, where it can't be read all the same: then nothing is known of its content.
+    `opener`: as of `open`.
     """
-    return io.BufferedReader(_persist(path, lambda: _File(path)))
+    return io.BufferedReader(persist(path, lambda: _File(path, opener=opener)))
 
 
 class _File(io.FileIO):
     """Only reads can fail so; seeking asks no disk."""
 
     def readinto(self, buffer: Any) -> int:
-        return _persist(Path(os.fsdecode(self.name)), lambda: os.readv(self.fileno(), [buffer]))  # type: ignore[arg-type]
+        return persist(Path(os.fsdecode(self.name)), lambda: os.readv(self.fileno(), [buffer]))  # type: ignore[arg-type]
 
     read = io.RawIOBase.read  # type: ignore[assignment]  # FileIO's own ones do not go through readinto
     readall = io.RawIOBase.readall
 
 
-def _persist(path: Path, attempt: Callable[[], _Result]) -> _Result:
+def persist(path: Path, attempt: Callable[[], _Result]) -> _Result:
+    """What `attempt` returns, tried again while the storage of `path` fails. DataError where it fails for good."""
     for pause in (*PAUSES, None):
         try:
             return attempt()
@@ -55,8 +57,8 @@ def _persist(path: Path, attempt: Callable[[], _Result]) -> _Result:
 
 
 def _refusal(path: Path, error: OSError) -> str:
-    if error.errno == errno.ENOENT:
-        return f"{path}: no such file"
+    if error.errno == errno.ENOENT and os.path.islink(path):
+        return f"{path}: is a link to {os.readlink(path)}, which does not exist"
     if error.errno in PASSING:
         tries = f"{len(PAUSES) + 1} times in {sum(PAUSES):g} s"
         advice = f", {tries}; mend the disk or the network below it, then run the same again"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,11 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            # Files as before torch 1.6, such as VGG's published ones, are no zips, which can't be mapped.
+            mapped = zipfile.is_zipfile(path)
+            with warnings.catch_warnings():  # of what is refused in one line
+                warnings.simplefilter("ignore", UserWarning)
+                state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # whatever a damaged or hostile file makes the readers raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(

@@ -5,13 +5,18 @@ Importing this registers every stage with Luigi and loads the configuration; it 
 
 import sys
 
-from tasks import in_use, logs, settings
-from tasks.process import careful_ctrl_c
+from pipeline.config_files import check_config_files
+
+check_config_files()
+
+from tasks import in_use, logs, settings  # noqa: E402
+from tasks.process import careful_ctrl_c  # noqa: E402
 
 settings.add_project_config()
 settings.choose_scheduler(sys.argv[1:])
 if sys.argv[0].endswith("luigi"):
     settings.check_scheduler(sys.argv[1:])
+settings.check_artifacts_folder()
 settings.add_datasets()
 logs.install()
 in_use.install()

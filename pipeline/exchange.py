@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import luigi
 
 from data import sources
 from data.errors import DataError
+from data.files import check_folder, replaced
 from tasks import artifacts
 from tasks.download import DownloadQuestions
 from tasks.features import ExtractFeatures
@@ -57,6 +58,7 @@ def export(root: luigi.Task, to: Path) -> list[str]:
     from data.questions import Vocabulary, read_encoded
     from data.seed_format import ARRAYS, IMAGES, NAMES, Names, write_arrays, write_images, write_names
 
+    _check_absent(to, (IMAGES, ARRAYS, NAMES))
     run = _finished(root)
     vocabulary = Vocabulary.from_json((run.vocabulary.path / "vocabulary.json").read_text(encoding="utf-8"))
     stores = {
@@ -68,7 +70,7 @@ def export(root: luigi.Task, to: Path) -> list[str]:
         _joined([_train_half(run, part, asked[part], train) for part in run.train]),
         _test_half(run, asked[run.test], test, vocabulary),
     )
-    with _beside(to, (IMAGES, ARRAYS, NAMES)) as paths:
+    with _new_files(to, (IMAGES, ARRAYS, NAMES)) as paths:
         write_arrays(paths[ARRAYS], *halves)
         images = {"train": tuple(train.names), "test": tuple(test.names)}
         write_names(paths[NAMES], Names(vocabulary.words, vocabulary.answers, images))
@@ -91,7 +93,7 @@ def import_files(arguments: list[str]) -> int:
     )
     parser.add_argument("--annotations", default="vqa-v1", help="dataset whose annotations judge it (vqa-v1)")
     flags = parser.parse_args(arguments)
-    for line in import_(flags.source.resolve(), flags.annotations):
+    for line in import_(flags.source, flags.annotations):
         print(line)
     return 0
 
@@ -102,17 +104,16 @@ def import_(source: Path, annotations: str) -> list[str]:
     The file is used where it lies, and its features are checked when ImportFeatures reads them. An earlier import is
     replaced. DataError for files that `data.seed_reader` refuses.
     """
-    from data.seed_format import ARRAYS, IMAGES, NAMES
-    from data.seed_reader import member, opened, read_half, read_names
+    from data.seed_format import ARRAYS, NAMES
+    from data.seed_reader import check_images, opened, read_half, read_names
 
-    if not source.exists():
+    if not os.path.lexists(source):
         raise DataError(
             f"{source}: no such file or folder; expected a zip with {', '.join(sources.SEED_FILES)}."
         )
     if sources.dataset(annotations).ready_made:
         raise DataError(f"--annotations {annotations}: expected a dataset of the catalog, such as vqa-v1.")
-    if source.is_file():
-        member(source, IMAGES)
+    check_images(source)
     with tempfile.TemporaryDirectory() as room:
         with opened(source, NAMES, Path(room)) as path:
             names = read_names(path)
@@ -120,10 +121,10 @@ def import_(source: Path, annotations: str) -> list[str]:
             train, test = (read_half(path, half, names) for half in ("train", "test"))
     catalog = imported_catalog()
     catalog.parent.mkdir(parents=True, exist_ok=True)
-    with _beside(catalog.parent, (catalog.name,), replace=True) as paths:
-        paths[catalog.name].write_text(
+    with replaced(catalog) as path:
+        path.write_text(
             "# Written by `python -m pipeline import`; remove this file to forget the dataset.\n"
-            f"[ready_made.{IMPORTED}]\npath = {json.dumps(str(source), ensure_ascii=False)}\n"
+            f"[ready_made.{IMPORTED}]\npath = {json.dumps(os.path.realpath(source), ensure_ascii=False)}\n"
             f"annotated_by = {json.dumps(annotations)}\nanswers = {len(names.answers)}\n",
             encoding="utf-8",
         )
@@ -314,20 +315,23 @@ def _choices(run: _Run, asked: EncodedQuestions, vocabulary: Vocabulary) -> NDAr
     return classes
 
 
-@contextmanager
-def _beside(folder: Path, names: tuple[str, ...], replace: bool = False) -> Iterator[dict[str, Path]]:
-    """Paths to write to beside the final ones; flushed and renamed when all are written, else removed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not replace and (there := [name for name in names if (folder / name).exists()]):
+def _check_absent(folder: Path, names: tuple[str, ...]) -> None:
+    """DataError unless files of these names can be written into a folder, which need not exist, and none is there."""
+    if there := [name for name in names if os.path.lexists(folder / name)]:
         raise DataError(f"{folder} already holds {', '.join(there)}; remove them or name another folder.")
-    parts = {name: folder / f".{name}.{os.getpid()}.part" for name in names}
+    check_folder(folder, make=True)
+
+
+@contextmanager
+def _new_files(folder: Path, names: tuple[str, ...]) -> Iterator[dict[str, Path]]:
+    """Paths to write to, which get their names when all are written; a folder that was made for nothing is removed."""
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        yield parts
-        for part in parts.values():
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())
-        for name, part in parts.items():
-            part.replace(folder / name)
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+        with ExitStack() as stack:
+            yield {name: stack.enter_context(replaced(folder / name)) for name in names}
+    except BaseException:
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
+        raise

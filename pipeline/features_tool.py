@@ -9,8 +9,8 @@ from pathlib import Path
 
 import luigi
 
-from models.backbone_names import check_backbone
-from tasks import settings
+from models.backbone_names import check_backbone, check_weights
+from tasks import in_use, settings
 from tasks.download import DownloadWeights
 from tasks.errors import StageError
 from tasks.progress import StageProgress
@@ -19,14 +19,18 @@ from tasks.progress import StageProgress
 def features(arguments: list[str]) -> int:
     """Extract, resumably, and print pictures a second and failures."""
     flags = _parse(arguments)
-    from tasks.standalone import extract_pictures
+    from tasks.standalone import check_paths, extract_pictures
 
+    check_backbone(flags.backbone)
+    check_weights(flags.weights)
+    check_paths(flags.pictures, flags.out, flags.weights)  # before weights are fetched
     weights, weights_id = _weights(flags.backbone, flags.weights)
     began, progress = time.perf_counter(), StageProgress(None, "features")
     try:
         done = extract_pictures(
             flags.pictures,
             flags.out,
+            settings.artifacts_folder(),
             flags.backbone,
             flags.layer,
             weights,
@@ -35,6 +39,7 @@ def features(arguments: list[str]) -> int:
             settings.get("compute", "ray_address"),
             flags.max_bad_images,
             progress,
+            in_use.note_paths,
             device=settings.get("compute", "device"),
             precision=settings.get("compute", "precision"),
             threads=settings.get("compute", "threads"),
@@ -78,7 +83,6 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 def _weights(backbone: str, weights: str) -> tuple[str, str]:
     """What to load, and its name in the file; published weights are downloaded as a stage like any other."""
-    check_backbone(backbone)
     if weights != "pretrained":
         return weights, ""
     stage = DownloadWeights(backbone=backbone)

@@ -13,6 +13,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from data.errors import DataError
+from data.files import PICTURE_BYTES, read_plain
 from data.thumbnails import thumbnail
 from models.errors import ModelError
 
@@ -101,9 +102,9 @@ def _uploaded(picture: Any) -> str | None:
 
 def _content(path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"the picture is gone from the server: {error.strerror}; drop it again") from error
+        return read_plain(Path(path), PICTURE_BYTES)
+    except DataError as error:  # whose path on the server is not for visitors
+        raise DataError("the picture is gone from the server; drop it again") from error
 
 
 def build_page(model: Model, examples: Examples, folder: Path) -> gr.Blocks:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from data.files import check_output, replaced
 from tasks import artifacts, comparing, settings
 from tasks.comparing import Evaluation
 from tasks.runs import Run, damaged_runs, find_run, trained_runs
@@ -125,9 +126,11 @@ def compare(arguments: list[str]) -> int:
 
     first, second = find_run(flags.first), find_run(flags.second)
     out = flags.out or Path(f"compare-{first.fingerprint[:8]}-{second.fingerprint[:8]}.html")
+    check_output(out, make_folder=True)
     both, picture = comparing.compare(first, second)
     out.parent.mkdir(parents=True, exist_ok=True)
-    facts = write_comparison(out, both, picture)
+    with replaced(out) as path:
+        facts = write_comparison(path, both, picture)
     print(format_comparison(both, facts))
     print(f"\npage: {out.resolve()}")
     return 0

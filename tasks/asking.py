@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data.errors import DataError
+from data.files import PICTURE_BYTES, read_plain
 from tasks import settings
 from tasks.runs import Run, check_bytes, command, damaged_runs, find_run, input_of, trained_runs
 from tasks.train import TrainModel
@@ -94,11 +96,8 @@ class Model:
 
         content, name = picture, "the picture"
         if not isinstance(content, bytes):
-            name = str(picture)
-            try:
-                content = Path(name).expanduser().read_bytes()
-            except OSError as error:
-                raise DataError(f"{name}: can't be read: {error.strerror}") from error
+            name = os.path.expanduser(str(picture))
+            content = read_plain(Path(name), PICTURE_BYTES)
         self.prepare()
         rows = extract(self._backbone, [content], batch=1)
         if rows.bad:
@@ -125,7 +124,7 @@ class Model:
 
     def _weights(self, features: str) -> str:
         """random:SEED, or a file that has the very sha256 that the features name."""
-        from data.local import sha256_file
+        from data.local import check_weights_file, sha256_file
 
         weights = str(self.run.parameters["weights"])
         if weights.startswith("random:"):
@@ -134,6 +133,8 @@ class Model:
             folder = check_bytes(self.run, input_of(self.run, features, "weights"))
             return str(next(path for path in folder.iterdir() if path.suffix in (".pth", ".safetensors")))
         recorded = re.search(r"weights=([0-9a-f]+)", self.config["bound"]["features"])
+        if os.path.lexists(weights):
+            check_weights_file(Path(weights))
         if not Path(weights).is_file() or recorded is None or sha256_file(Path(weights)) != recorded[1]:
             raise DataError(
                 f"{weights}: not the weights that {self.run.name} was trained with, or gone; put back the file that "

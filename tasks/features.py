@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from data import sources
-from data.local import file_identity
+from data.errors import DataError
+from data.local import WEIGHTS, check_weights_file, file_identity
 from models import backbone_names
 from tasks import artifacts, parameters, settings
 from tasks.download import DownloadImages, DownloadWeights
@@ -29,8 +30,11 @@ class ExtractFeatures(Stage):
     @classmethod
     def check_flags(cls, values: dict[str, Any]) -> None:
         super().check_flags(values)
-        if values["weights"].endswith((".pth", ".safetensors")) and not Path(values["weights"]).is_file():
-            refuse(f"--weights {values['weights']}: no such file")
+        if values["weights"].endswith(WEIGHTS):
+            try:
+                check_weights_file(Path(values["weights"]))
+            except DataError as error:
+                refuse(f"--weights {error}")
 
     def inputs(self) -> dict[str, Stage]:
         needs: dict[str, Stage] = {"images": self.clone(DownloadImages)}
@@ -44,7 +48,7 @@ class ExtractFeatures(Stage):
         return weights | sources.image_set(self.image_set).identity
 
     def _is_file(self) -> bool:
-        return self.weights.endswith((".pth", ".safetensors"))
+        return self.weights.endswith(WEIGHTS)
 
     def _weights_id(self) -> str:
         if self._is_file():

@@ -40,8 +40,13 @@ def install() -> None:
 def note(*tasks: Any) -> None:
     """Add the paths of these stages to this run's file. A disk that takes none of it will stop the stage itself."""
     stages = [task for task in tasks if isinstance(task, Stage)]
+    note_paths(*(path for stage in stages for path in (stage.path, *work_of(stage))))
+
+
+def note_paths(*needed: Path) -> None:
+    """Add paths below the artifacts folder to this run's file."""
     base = settings.artifacts_folder()
-    paths = {os.path.relpath(path, base) for stage in stages for path in (stage.path, *work_of(stage))}
+    paths = {os.path.relpath(path, base) for path in needed}
     with suppress(OSError):
         _, file, known = _notes.get(base) or _begin(base)
         file.write("".join(f"{path}\n" for path in sorted(paths - known)).encode())

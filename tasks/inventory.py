@@ -20,6 +20,8 @@ from tasks.stage import Stage, subclasses
 WORK = ("*/shard-*.npy", "*/shard-*.json", "epoch-*.safetensors", "epoch-*.json")
 """What tasks/shard_files.py and models/snapshots.py write into a work folder."""
 
+FEATURES = "features"  # in place of a stage's name: the work of `python -m pipeline features`
+
 _NAME = re.compile(r"(?!\.).*-[0-9a-f]{16}")
 _WRITER = r"-.+-\d+-\d{16,}"  # host, process, nanoseconds
 _REPLACED = re.compile(rf"\.(?:tmp|old)-(?P<name>.*-[0-9a-f]{{16}}){_WRITER}")
@@ -85,7 +87,8 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 def work_folders() -> list[Path]:
     """Folders of unfinished work, of any age and version, in order of name."""
-    named = (path for path in _entries(".work") if _NAME.fullmatch(path.name) and stage_of(path) in stages())
+    known = {*stages(), FEATURES}
+    named = (path for path in _entries(".work") if _NAME.fullmatch(path.name) and stage_of(path) in known)
     return [path for path in named if path.is_dir()]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from data import sources
 from data.errors import DataError
+from data.files import check_text
 from data.local import file_identity
 from tasks import parameters, settings
 from tasks.download import DownloadImages
@@ -57,11 +58,10 @@ class ConvertOwnData(Stage):
         """The tables by their content, wherever they lie; how they are split, where they are; what ids mean."""
         known = settings.artifacts_folder() / ".identities.json"
         try:
-            tables = [
-                [split, path.suffix.lower(), file_identity(path, known)]
-                for paths in (self.own.questions, self.own.annotations)
-                for split, path in paths.items()
-            ]
+            stated = [*self.own.questions.items(), *self.own.annotations.items()]
+            for _, path in stated:
+                check_text(path)
+            tables = [[split, path.suffix.lower(), file_identity(path, known)] for split, path in stated]
         except DataError as error:  # as in tasks.download
             refuse(str(error))
         digest = hashlib.sha256(json.dumps(tables).encode()).hexdigest()

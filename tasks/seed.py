@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data import sources
+from data.errors import DataError
 from data.local import file_identity
 from tasks import parameters, settings
 from tasks.download import DownloadAnnotations
@@ -107,7 +108,10 @@ class ImportFiles(_Imported):
 
     def identity(self) -> dict[str, Any]:
         """The zip's sha256, or one over those of the three files."""
-        return {"files": self.sha256}
+        try:
+            return {"files": self.sha256}
+        except DataError as error:  # as in tasks.download
+            refuse(f"{self.dataset}: {error}")
 
     @property
     def sha256(self) -> str:
@@ -254,7 +258,6 @@ class ImportAnswers(_Imported):
     def _annotated(self, half: Half) -> Any:
         from data.annotations import read_annotations
         from data.answers import encode_answers
-        from data.errors import DataError
         from data.questions import Vocabulary
 
         source = sources.dataset(self.dataset).split(self.split)

@@ -157,12 +157,19 @@ def add_project_config() -> None:
         parser.reload()
 
 
+def check_artifacts_folder() -> None:
+    """[paths] artifacts leads to a folder, or to nothing yet; else `verify` would find nothing wrong in it."""
+    folder = artifacts_folder()
+    if os.path.lexists(folder) and not folder.is_dir():
+        refuse(f"[paths] artifacts = {folder}: is not a folder")
+
+
 def add_datasets() -> None:
     """Put the files that `[sources] datasets` names beside the catalog: before flags are read, which ask for names."""
     stated = [name.strip() for name in get("sources", "datasets").split(",") if name.strip()]
-    for name in stated:
-        sources.add(_stated_in("sources", "datasets").parent / Path(name).expanduser())
     try:
+        for name in stated:
+            sources.add(_stated_in("sources", "datasets").parent / os.path.expanduser(name))
         if stated:
             sources.catalog()
     except DataError as error:

@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data.errors import DataError
-from data.files import flush
-from data.images import folder_identity, open_images
+from data.files import FILE_BYTES, check_output, check_plain, replaced
+from data.images import open_images
+from data.local import WEIGHTS, check_weights_file, file_identity, folder_identity, is_picture
 from data.progress import Progress, silent
 from models.backbone_names import check_backbone, check_weights, default_layer
 from tasks.engines import run_shards
@@ -27,9 +29,22 @@ class Outcome:
     skipped: list[str]  # files that are no pictures by their name
 
 
+def check_paths(pictures: Path, out: Path, weights: str) -> None:
+    """Refuse, before the work, what can't be read, and what can't be written or would replace what is read."""
+    if not pictures.is_dir():
+        check_plain(pictures, FILE_BYTES)
+    if weights.endswith(WEIGHTS):
+        check_weights_file(Path(weights))
+    target = check_output(out)
+    inside = pictures.is_dir() and is_picture(out.name) and pictures.resolve() in target.parents
+    if inside or str(target) in (os.path.realpath(pictures), os.path.realpath(weights)):
+        raise DataError(f"--out {out}: is one of the files that are read; name another")
+
+
 def extract_pictures(
     pictures: Path,
     out: Path,
+    room: Path,
     backbone: str,
     layer: str = "",
     weights: str = "random:0",
@@ -38,55 +53,43 @@ def extract_pictures(
     ray_address: str = "",
     max_bad_images: int = 0,
     progress: Progress = silent,
+    begin: Callable[[Path], None] = lambda work: None,
     **how: str | int,
 ) -> Outcome:
     """Write `out`, a feature file of all pictures in a folder or zip.
 
     `weights` is random:SEED or a file; `how`: device, precision, threads, batch, as in Extraction. Killed and
-    started again, it goes on where it was: unfinished work lies beside `out` until that is written, under a
-    name that changes with the content of the pictures and of the weights.
+    started again, it goes on where it was: unfinished work lies below the artifacts folder `room`, under a name that
+    changes with `out` and with the content of the pictures and of the weights. Nothing lies beside `out`. `begin` is
+    told that folder before anything is written into it.
     """
     check_backbone(backbone)
     check_weights(weights)
-    if not out.parent.is_dir():
-        raise DataError(f"--out {out}: there is no folder {out.parent}. Make it first.")
+    check_paths(pictures, out, weights)
     images = open_images(pictures)
+    known = room / ".identities.json"
     extraction = Extraction(
         images=images,
         backbone=backbone,
         layer=layer or default_layer(backbone),
         weights=weights,
-        weights_id=weights_id or _weights_id(weights),
-        work=out,
+        weights_id=weights_id or _identity(weights, known),
+        work=room,
     )
-    extraction = replace(extraction, work=_work(extraction, pictures, out), **how)  # type: ignore[arg-type]
+    extraction = replace(extraction, work=_work(extraction, pictures, out, room), **how)  # type: ignore[arg-type]
+    begin(extraction.work)
     settings = run_shards(extraction, engine, ray_address, progress)
-    beside = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        merged = merge_shards(extraction, settings, beside, max_bad_images)
-        flush(beside)
-        beside.replace(out)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replaced(out) as path:
+        merged = merge_shards(extraction, settings, path, max_bad_images)
     shutil.rmtree(extraction.work, ignore_errors=True)
-    out.with_name(f".{out.name}-hashes").unlink(missing_ok=True)
     return Outcome(merged, settings, images.skipped)
 
 
-def _weights_id(weights: str) -> str:
-    return weights if weights.startswith("random:") else _sha256(Path(weights))
+def _identity(weights: str, known: Path) -> str:
+    return weights if weights.startswith("random:") else file_identity(Path(weights), known)
 
 
-def _work(extraction: Extraction, pictures: Path, out: Path) -> Path:
-    hashes = out.with_name(f".{out.name}-hashes")
-    identity = folder_identity(pictures, hashes) if pictures.is_dir() else _sha256(pictures)
-    key = [identity, extraction.backbone, extraction.layer, extraction.weights_id]
-    return out.with_name(f".{out.name}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}")
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror}") from error
+def _work(extraction: Extraction, pictures: Path, out: Path, room: Path) -> Path:
+    identity = (folder_identity if pictures.is_dir() else file_identity)(pictures, room / ".identities.json")
+    key = [identity, extraction.backbone, extraction.layer, extraction.weights_id, os.path.realpath(out)]
+    return room / ".work" / f"features-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}"

@@ -187,9 +187,9 @@ def test_cut_short_or_no_zip(make, keep):
 
 
 def test_absent_files_and_members(make, tmp_path):
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="No such file"):
         Archive(tmp_path / "none.zip")
-    with pytest.raises(DataError, match="can't be read: Is a directory"):
+    with pytest.raises(DataError, match="is a folder; expected a file"):
         Archive(tmp_path)
     archive = Archive(make(("OpenEnded_train.json", b"{}")))
     with pytest.raises(DataError, match=r"nearest: OpenEnded_train\.json\. It holds 1 files"):

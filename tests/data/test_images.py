@@ -134,7 +134,7 @@ def test_no_pictures_at_all(place):
 
 
 def test_neither_zip_nor_folder(tmp_path):
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="No such file"):
         open_images(tmp_path / "nothing")
     (tmp_path / "text").write_text("hello")
     with pytest.raises(DataError, match="not a readable zip"):
@@ -145,7 +145,7 @@ def test_a_picture_that_went_away(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"x")
     images = open_images(tmp_path)
     (tmp_path / "a.jpg").unlink()
-    with pytest.raises(DataError, match=r"a\.jpg: no such file"):
+    with pytest.raises(DataError, match=r"a\.jpg: can't be read: No such file"):
         images.read(0)
 
 
@@ -248,7 +248,8 @@ def test_a_local_copy_is_found_by_name(tmp_path):
     (tmp_path / "train2014").mkdir()
     assert local_copy(source, mirror) is None
     assert local_copy(source, mirror, unpacked=True) == tmp_path / "train2014"
-    (tmp_path / "train2014.zip").write_bytes(b"zip")
+    with zipfile.ZipFile(tmp_path / "train2014.zip", "w"):
+        pass
     assert local_copy(source, mirror, unpacked=True) == tmp_path / "train2014.zip"
     with pytest.raises(DataError, match="is not a folder"):
         local_copy(source, mirror + "/nowhere")
@@ -261,7 +262,9 @@ def test_ones_own_path_is_used_in_place(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         local_copy(own)
     (tmp_path / "pictures").mkdir()
-    assert local_copy(own) == tmp_path / "pictures"
+    assert local_copy(own, unpacked=True) == tmp_path / "pictures"
+    with pytest.raises(DataError, match="is a folder; expected a file"):
+        local_copy(own)
 
 
 def test_a_file_is_verified(tmp_path):

@@ -88,7 +88,7 @@ def test_other_keys_are_ignored_as_the_official_tools_do(tmp_path: Path) -> None
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"Cannot read the results file .*none\.json: No such file"):
+    with pytest.raises(DataError, match=r"none\.json: can't be read: No such file"):
         read_results(tmp_path / "none.json")
 
 

@@ -108,7 +108,7 @@ def test_what_no_waiting_mends_is_tried_once(tmp_path, fail):
         read()
     assert left == [1]
     (tmp_path / "a.jpg").unlink()
-    with pytest.raises(DataError, match=r"a\.jpg: no such file"):
+    with pytest.raises(DataError, match=r"a\.jpg: can't be read: No such file"):
         read()
 
 
@@ -117,7 +117,7 @@ def test_a_read_that_the_system_really_refuses(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "PAUSES", (0.01,))
     (tmp_path / "a.jpg").symlink_to("/proc/self/mem")  # its first page is never there: EIO
     with pytest.raises(DataError, match=r"Input/output error, 2 times in 0\.01 s") as caught:
-        picture(tmp_path)()
+        storage.open_file(tmp_path / "a.jpg").read(1)
     assert not isinstance(caught.value, ContentError)
 
 
@@ -139,5 +139,5 @@ def test_damage_is_the_contents(make, tmp_path):
 def test_a_picture_of_absurd_size_is_the_contents(tmp_path):
     with (tmp_path / "a.jpg").open("wb") as file:
         file.truncate((64 << 20) + 1)
-    with pytest.raises(ContentError, match="larger than 67,108,864 bytes"):
+    with pytest.raises(ContentError, match="has 67,108,865 bytes; at most 67,108,864 are read"):
         picture(tmp_path)()

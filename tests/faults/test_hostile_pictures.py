@@ -171,7 +171,7 @@ def test_a_name_that_is_no_text_and_a_pipe_are_refused(tmp_path, capsys, artifac
     os.unlink(strange)
     os.mkfifo(folder / "pipe.jpg")
     assert main(words) == 1
-    assert "not a regular file" in capsys.readouterr().err
+    assert "pipe.jpg: is a pipe; expected a file" in capsys.readouterr().err
 
 
 # Each damaged copy either decodes or is refused as a picture; anything else (another exception, a crash) ends it.

@@ -90,4 +90,4 @@ def test_what_is_wrong_ends_in_one_line(mine, tmp_path):
     (own / "mine.toml").unlink()
     for words in (("luigi", "RunAll"), ("pipeline", "plan")):
         output = mine(*words, code=1)
-        assert "mine.toml: can't read the catalog" in output and "Traceback" not in output
+        assert "mine.toml: can't be read: No such file" in output and "Traceback" not in output

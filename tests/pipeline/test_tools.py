@@ -66,12 +66,18 @@ def test_features_of_a_folder_and_what_it_leaves_out(tmp_path, capsys, artifacts
     for number, colour in enumerate(("red", "green", "blue")):
         (folder / f"{number}.jpg").write_bytes(picture(colour))
     (folder / "notes.jpg").write_text("no picture")
+    with (folder / "flood.jpg").open("wb") as file:
+        file.truncate(3 << 30)
     command = ["features", str(folder), "--backbone", "resnet18", "--layer", "flatten"]
     command += ["--weights", "random:0", "--out", str(out)]
     assert main(command) == 1
     said = capsys.readouterr().err
-    assert "notes.jpg" in said and "max_bad_images = 1" in said and not out.exists()
-    assert main([*command, "--max-bad-images", "1"]) == 0
+    assert "notes.jpg" in said and "max_bad_images = 2" in said
+    assert "flood.jpg: has 3,221,225,472 bytes; at most 67,108,864 are read" in said
+    assert not list(tmp_path.glob(".*")) and not out.exists()
+    assert len(list(artifacts.glob(".work/features-*"))) == 1  # goes on there
+    assert main([*command, "--max-bad-images", "2"]) == 0
+    assert list(artifacts.glob(".work/*")) == []
     assert "3 pictures" in capsys.readouterr().out
     with h5py.File(out) as file:
         assert file["features"].shape == (3, 512)
@@ -85,7 +91,7 @@ def test_features_of_a_folder_and_what_it_leaves_out(tmp_path, capsys, artifacts
         (["plam"], 2, "did you mean 'plan'"),
         (["features", "nowhere", "--out", "x.h5", "--weights", "random:0"], 1, "nowhere"),
         (["features", ".", "--out", "x.h5", "--backbone", "vgg61"], 1, "vgg16"),
-        (["score", "--annotations", "a", "--questions", "q", "--results", "r"], 1, "cannot be read"),
+        (["score", "--annotations", "a", "--questions", "q", "--results", "r"], 1, "can't be read"),
     ],
 )
 def test_a_mistake_is_one_line(words, code, said, capsys, artifacts):

@@ -34,24 +34,25 @@ def test_a_folder_and_its_zip_give_the_same_rows(folder: Path, tmp_path: Path) -
     out = tmp_path / "out" / "features.h5"
     out.parent.mkdir()
     with pytest.raises(DataError, match=r"broken\.jpg.*\n.*\n\[features\]\nmax_bad_images = 1"):
-        extract_pictures(folder, out, "squeezenet1_1", "flatten", **HOW)
+        extract_pictures(folder, out, tmp_path / "room", "squeezenet1_1", "flatten", **HOW)
     assert not out.exists()
-    outcome = extract_pictures(folder, out, "squeezenet1_1", "flatten", max_bad_images=1, **HOW)
+    how = (tmp_path / "room", "squeezenet1_1", "flatten")
+    outcome = extract_pictures(folder, out, *how, max_bad_images=1, **HOW)
     assert outcome.merged.pictures == 5 and outcome.skipped == ["notes.txt"]
     assert [path.name for path in out.parent.iterdir()] == ["features.h5"]
     with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
         for path in sorted(folder.iterdir()):
             archive.write(path, path.name)
     other = tmp_path / "out" / "zipped.h5"
-    extract_pictures(tmp_path / "pictures.zip", other, "squeezenet1_1", "flatten", max_bad_images=1, **HOW)
+    extract_pictures(tmp_path / "pictures.zip", other, *how, max_bad_images=1, **HOW)
     assert other.read_bytes() == out.read_bytes()
     assert read_features(out).image_names == [f"{number}.png" for number in range(5)]
 
 
 def test_mistakes_are_found_before_any_work(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="Make it first"):
-        extract_pictures(folder, tmp_path / "nowhere" / "f.h5", "vgg16")
+    with pytest.raises(DataError, match="make it first"):
+        extract_pictures(folder, tmp_path / "nowhere" / "f.h5", tmp_path, "vgg16")
     with pytest.raises(ModelError, match="vgg16"):
-        extract_pictures(folder, tmp_path / "f.h5", "vvg16")
+        extract_pictures(folder, tmp_path / "f.h5", tmp_path, "vvg16")
     with pytest.raises(ModelError, match="random:SEED"):
-        extract_pictures(folder, tmp_path / "f.h5", "vgg16", weights="imagenet")
+        extract_pictures(folder, tmp_path / "f.h5", tmp_path, "vgg16", weights="imagenet")
