@@ -9,12 +9,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import luigi
 import pytest
+from commands import ROOT
 from small_disk import PAGE, Disk
 
 from pipeline import pruning
@@ -205,6 +207,25 @@ def test_work_and_leftovers_of_any_age_go(artifacts, capsys):
     said = gc(capsys, "--yes")
     assert str(replaced) in said and "2 artifacts, 6 pieces of unfinished work, " in said.splitlines()[-1]
     assert not files_below(artifacts), ours
+
+
+def test_work_of_the_features_command_goes_when_its_process_has_ended(artifacts, capsys, tmp_path):
+    """Killed after its first shard; then a living process works there."""
+    work = artifacts / ".work" / f"features-{HEX}"
+    shard = write(work / "settings" / "shard-00000.npy")
+    code = f"from pathlib import Path; from tasks import in_use; in_use.note_paths(Path({str(work)!r}))"
+    environment = os.environ | {
+        "LUIGI_CONFIG_PATH": str(write(tmp_path / "luigi.cfg", f"[paths]\nartifacts = {artifacts}"))
+    }
+    program = [sys.executable, "-c", f"import pipeline; {code}; print(1); input()"]
+    with subprocess.Popen(
+        program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
+    ) as living:
+        assert living.stdout.readline() == "1\n"
+        assert f"process {living.pid} on" in gc(capsys, "--yes") and shard.exists()
+        living.kill()
+    gc(capsys, "--yes")
+    assert not work.exists()
 
 
 def test_partial_downloads_that_a_root_needs_stay(artifacts, capsys):
