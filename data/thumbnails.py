@@ -18,7 +18,8 @@ def thumbnail(content: bytes, side: int) -> bytes | None:
             if opened.width * opened.height > MAX_PIXELS:
                 return None
             opened.draft("RGB", (2 * side, 2 * side))
-            small = ImageOps.exif_transpose(opened).convert("RGB")
+            ImageOps.exif_transpose(opened, in_place=True)  # else a picture that needs no turning is copied
+            small = opened.convert("RGB")
             small.thumbnail((side, side))
     except Exception:  # decoders of damaged files raise anything
         return None

@@ -6,24 +6,19 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import NamedTuple
 
 MIB = 1 << 20
 
-# Starts the command and reports on it. A process counts as its own the memory of the one that it was forked from, so
-# this small one stands between a test's process, which may have torch in it, and the command.
-BETWEEN = """
-import os, sys
-number = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
-_, status, usage = os.wait4(number, 0)
-with open(sys.argv[1], "w") as file:
-    print(os.waitstatus_to_exitcode(status), usage.ru_maxrss, file=file)
-"""
-
 
 class Watched(NamedTuple):
-    """peak: bytes of resident memory of the largest process among the command and its children, by the system."""
+    """peak: bytes that the largest process among the command and its descendants had taken at once.
+
+    Pages of libraries, mapped from their files, are not counted: they are the system's to drop, and how many are mapped
+    depends on how the files came into its cache. Of a torch just installed it can be 250 MB more than later.
+    """
 
     code: int
     output: str
@@ -34,7 +29,7 @@ def watched(words: list[str], folder: Path, environment: dict[str, str]) -> Watc
     """Run a command to its end."""
     with tempfile.NamedTemporaryFile("r") as report, tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", BETWEEN, report.name, *words],
+            [sys.executable, "-I", "-S", __file__, report.name, *words],
             cwd=folder,
             env=environment,
             stdout=said,
@@ -50,7 +45,39 @@ def watched(words: list[str], folder: Path, environment: dict[str, str]) -> Watc
         said.seek(0)
         output, found = said.read(), report.read().split()
         assert found, output
-        return Watched(int(found[0]), output, int(found[1]) * 1024)
+        return Watched(int(found[0]), output, int(found[1]))
+
+
+def _watch(report: str, words: list[str]) -> None:
+    """Run in a process between a test's and the command's: starts the command and reports on it."""
+    number, peak = os.posix_spawnp(words[0], words, os.environ), 0
+    while True:
+        ended, status, usage = os.wait4(number, os.WNOHANG)
+        if ended:
+            break
+        peak = max(peak, *map(_taken, _with_descendants(number)))
+        time.sleep(0.005)  # a core writes some 10 MB in this time
+    with open(report, "w") as file:
+        # Without /proc, or ended at once: with the libraries' pages.
+        print(os.waitstatus_to_exitcode(status), peak or usage.ru_maxrss * 1024, file=file)
+
+
+def _with_descendants(number: int) -> list[int]:
+    try:
+        threads = os.listdir(f"/proc/{number}/task")
+        found = "".join(Path(f"/proc/{number}/task/{thread}/children").read_text() for thread in threads)
+    except OSError:  # it has just ended
+        return [number]
+    return [number, *(other for child in found.split() for other in _with_descendants(int(child)))]
+
+
+def _taken(number: int) -> int:
+    """Bytes of a process's memory that no file backs, shared memory included."""
+    try:
+        lines = Path(f"/proc/{number}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("RssAnon:", "RssShmem:")))
 
 
 def pipeline(folder: Path, *words: str, **extra: str) -> Watched:
@@ -63,3 +90,7 @@ def contents(folder: Path) -> dict[str, tuple[int, int]]:
     """Name, size and time of everything below a folder that is no folder: equal if nothing was touched."""
     found = {str(path.relative_to(folder)): path.lstat() for path in folder.rglob("*") if not path.is_dir()}
     return {name: (entry.st_size, entry.st_mtime_ns) for name, entry in found.items()}
+
+
+if __name__ == "__main__":
+    _watch(sys.argv[1], sys.argv[2:])

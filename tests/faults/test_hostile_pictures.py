@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from commands import ROOT
 from hostile import jpeg_that_claims, picture, png_that_claims
+from PIL import Image
 from watched import MIB, contents, pipeline, watched
 
 from data import thumbnails
@@ -105,6 +106,7 @@ def test_through_the_command_line_with_memory_watched(tmp_path):
 HOSTILE = {
     "bomb.png": png_that_claims(60_000, 60_000),
     "bomb.jpg": jpeg_that_claims(65_500, 65_500),
+    "vast.png": png_that_claims(10_000, 10_000),
     "half.jpg": picture()[:300],
     "half.png": picture("PNG")[:300],
     "page.jpg": b"<!DOCTYPE html><html><script>alert(1)</script></html>",
@@ -119,7 +121,8 @@ HOSTILE = {
 
 @pytest.fixture
 def pictures(tmp_path):
-    """A folder of hostile pictures and two good ones, of which one has a wrong name; and a Ghostscript that tells."""
+    """A folder of hostile pictures and three good ones, one of them with a wrong name, one that is as large as three
+    hundred and is a small file; and a Ghostscript that tells."""
     folder, tools = tmp_path / "pictures", tmp_path / "bin"
     folder.mkdir()
     tools.mkdir()
@@ -127,6 +130,7 @@ def pictures(tmp_path):
         (folder / name).write_bytes(content)
     (folder / "good.jpg").write_bytes(picture())
     (folder / "mislabelled.jpg").write_bytes(picture("PNG"))
+    Image.new("RGBA", (10_000, 5_000)).save(folder / "large.png", compress_level=1)
     (tools / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/a-program-ran\n")
     (tools / "gs").chmod(0o755)
     return tmp_path
@@ -140,7 +144,7 @@ def test_hostile_pictures_are_all_named_and_the_others_used(pictures, allowed):
     assert "Traceback" not in output and "Fatal" not in output and peak < 1024 * MIB
     assert not (pictures / "a-program-ran").exists()
     if allowed:
-        assert code == 0 and "2 pictures, 512 float16 each" in output
+        assert code == 0 and "3 pictures, 512 float16 each" in output
         assert all(f"left out {name}: " in output for name in HOSTILE)
     else:
         assert code == 1 and not (pictures / "f.h5").exists()
