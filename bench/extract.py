@@ -35,12 +35,13 @@ from PIL import Image
 from torch import nn
 from torchvision import models, transforms
 
-from data.images import Images, open_images
-from models.backbones import load_backbone
+from data.pictures.image_sets import Images, open_images
+from models.backbones.decoding import decode
+from models.backbones.load import load_backbone
 from models.devices import cpu_threads, pick_device, pick_precision, reproducible
 from models.memory import memory_kept
-from models.pictures import decode
-from tasks.shards import Extraction, extract_shards, prepare
+from tasks.extraction.job import Extraction
+from tasks.extraction.shards import extract_shards, prepare
 
 Turn = Callable[[], None]
 

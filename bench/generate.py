@@ -21,7 +21,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from data import sources
+from data.catalog import sources
 
 WORDS = 14_000  # words of questions; v1 has 12,600 in training
 ANSWERS = 22_000  # consensus answers

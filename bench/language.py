@@ -22,11 +22,13 @@ from pathlib import Path
 import numpy as np
 
 from bench.peers import EMBEDDING, keras_model
-from data.annotations import Annotation, in_order, read_annotations, read_questions
-from data.answers import encode_answers
-from data.baselines import baselines
-from data.questions import Vocabulary, build_vocabulary, encode
-from data.scoring import annotated_accuracy
+from data.scoring.baselines import baselines
+from data.scoring.figures import annotated_accuracy
+from data.text.answers import encode_answers
+from data.text.official import Annotation
+from data.text.official_json import read_annotations, read_questions
+from data.text.pairing import in_order
+from data.text.questions import Vocabulary, build_vocabulary, encode
 
 PRIOR = "commonest per question type"
 
@@ -130,9 +132,10 @@ def plain(path: Path, folder: Path) -> Path:
 
 def ours(task: Task, epochs: int, batch_size: int, seed: int) -> np.ndarray:
     """(Q,) classes by this project's `train` and `predict`."""
-    from models.classifiers import Architecture
+    from models.classifiers.architecture import Architecture
     from models.prediction import predict
-    from models.training import TrainingData, TrainingOptions, train
+    from models.training.inputs import TrainingData, TrainingOptions
+    from models.training.loop import train
 
     size = len(task.vocabulary.answers)
     architecture = Architecture("language-only", *task.matrix.shape, size, ())

@@ -73,7 +73,8 @@ def load_arrays(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def work_ours(folder: Path, precision: str) -> None:
-    from models.classifiers import Architecture, build
+    from models.classifiers.architecture import Architecture
+    from models.classifiers.build import build
     from models.prediction import predict
 
     tokens, rows, features = load_arrays(folder)

@@ -4,7 +4,7 @@
     python -m bench.score --questions 5000 --runs 3
 
 Both score what their reader gives them: the loops the records of json.load, as the published evaluator does,
-and the vectorised code the typed annotations of data.annotations. Reading is not timed. The answers are real
+and the vectorised code the typed annotations of data.text.official_json. Reading is not timed. The answers are real
 ones, repeated to the size of VQA v1's validation split. Repeating alone would flatter the code that treats
 each distinct string once, so every repeat after the first turns the answers that occur once into new ones: 69
 thousand distinct answers, where the growth within the real ones (4,042 in 4,000 questions, 7,691 in 8,977)
@@ -26,9 +26,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.annotations import Annotation, read_annotations
-from data.normalisation import TABLES_FILE, normalise
-from data.scoring import annotated_accuracy
+from data.scoring.figures import annotated_accuracy
+from data.scoring.normalisation import TABLES_FILE, normalise
+from data.text.official import Annotation
+from data.text.official_json import read_annotations
 
 TABLES = json.loads(TABLES_FILE.read_text(encoding="utf-8"))
 COMMA, PERIOD = re.compile(TABLES["comma_strip"]), re.compile(TABLES["period_strip"])
@@ -142,7 +143,7 @@ def _seconds(function: Callable[..., dict[str, Any]], *arguments: Any) -> tuple[
 
 
 def _both_readers(annotations: list[Record]) -> tuple[list[Record], list[Annotation]]:
-    """The annotations as json.load gives them and as data.annotations does, from one file."""
+    """The annotations as json.load gives them and as data.text.official_json does, from one file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "annotations.json"
         path.write_text(json.dumps({"annotations": annotations}), encoding="utf-8")

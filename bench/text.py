@@ -29,7 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from data import sources
+from data.catalog import sources
 
 DATASET, SPLIT, ANSWERS, GLOVE = "vqa-v2", "train", 1_000, "glove.6B.300d"
 PART = sources.dataset(DATASET).split(SPLIT)
@@ -38,28 +38,26 @@ ANNOTATIONS = (PART.annotations.file if PART.annotations else "", PART.annotatio
 
 
 def build_vocabulary(data: Path, out: Path) -> None:
-    from data import annotations, questions
+    from data.text import official_json, questions
 
-    asked = annotations.read_questions(data / QUESTIONS[0], QUESTIONS[1])
-    answered = annotations.read_annotations(data / ANNOTATIONS[0], ANNOTATIONS[1])
+    asked = official_json.read_questions(data / QUESTIONS[0], QUESTIONS[1])
+    answered = official_json.read_annotations(data / ANNOTATIONS[0], ANNOTATIONS[1])
     vocabulary = questions.build_vocabulary(asked, answered, ANSWERS)
     (out / "vocabulary.json").write_text(vocabulary.to_json(), encoding="utf-8")
 
 
 def encode_questions(data: Path, out: Path) -> None:
-    from data import annotations, questions
+    from data.text import official_json, questions
 
-    asked = annotations.read_questions(data / QUESTIONS[0], QUESTIONS[1])
+    asked = official_json.read_questions(data / QUESTIONS[0], QUESTIONS[1])
     questions.write_encoded(out / "questions.h5", questions.encode(asked, _vocabulary(out)))
 
 
 def encode_answers(data: Path, out: Path) -> None:
-    from data import annotations, answers
+    from data.text import answers, official_json, pairing
 
-    asked = annotations.read_questions(data / QUESTIONS[0], QUESTIONS[1])
-    answered = annotations.in_order(
-        annotations.read_annotations(data / ANNOTATIONS[0], ANNOTATIONS[1]), asked
-    )
+    asked = official_json.read_questions(data / QUESTIONS[0], QUESTIONS[1])
+    answered = pairing.in_order(official_json.read_annotations(data / ANNOTATIONS[0], ANNOTATIONS[1]), asked)
     answers.write_answers(out / "answers.h5", answers.encode_answers(answered, _vocabulary(out)))
 
 
@@ -74,7 +72,7 @@ def text_stages(data: Path, out: Path) -> None:
 
 
 def build_embeddings(data: Path, out: Path) -> None:
-    from data import glove
+    from data.text import glove
 
     source = sources.glove(GLOVE)
     embeddings = glove.embedding_matrix(
@@ -84,7 +82,7 @@ def build_embeddings(data: Path, out: Path) -> None:
 
 
 def _vocabulary(out: Path) -> Any:
-    from data.questions import Vocabulary
+    from data.text.questions import Vocabulary
 
     return Vocabulary.from_json((out / "vocabulary.json").read_text(encoding="utf-8"))
 
@@ -155,9 +153,9 @@ def same_arrays(out: Path) -> None:
     """Ends the program if the two ways differ anywhere."""
     import numpy as np
 
-    from data.answers import read_answers
-    from data.glove import read_embeddings
-    from data.questions import read_encoded
+    from data.text.answers import read_answers
+    from data.text.glove import read_embeddings
+    from data.text.questions import read_encoded
 
     text, answers = np.load(out / "plain_text.npz"), read_answers(out / "answers.h5")
     pairs = {

@@ -85,8 +85,9 @@ def load_arrays(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def work_ours(folder: Path, steps: int, precision: str) -> None:
     """Train with the project's own `train`, an epoch a round; it stops for the word between epochs."""
-    from models.classifiers import Architecture
-    from models.training import History, TrainingData, TrainingOptions, train
+    from models.classifiers.architecture import Architecture
+    from models.training.inputs import History, TrainingData, TrainingOptions
+    from models.training.loop import train
 
     tokens, rows, classes = load_arrays(folder)
     features = np.load(folder / "features.npy")  # in memory, as the stage holds it

@@ -23,9 +23,9 @@ import torch
 from torch import nn
 
 from bench.extract import eager_vgg16
-from models.backbones import load_backbone
+from models.backbones.inference import ConvReLU
+from models.backbones.load import load_backbone
 from models.devices import cpu_threads, pick_precision, reproducible
-from models.fusion import ConvReLU
 from models.memory import memory_kept
 
 Network = Callable[[torch.Tensor], torch.Tensor]

@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from models.classifiers import MODELS, Architecture, Classifier, build
-from models.errors import ModelError
+from data.base.errors import ModelError
+from models.classifiers.architecture import Architecture
+from models.classifiers.build import MODELS, build
+from models.classifiers.deeper_lstm import Classifier
 from models.tensors import write_tensors
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"

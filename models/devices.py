@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from models.errors import ModelError
+from data.base.errors import ModelError
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")

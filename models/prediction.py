@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.classifiers import Classifier, LstmChannel
+from data.base.errors import ModelError
+from data.base.progress import Progress, silent
+from models.classifiers.deeper_lstm import Classifier, LstmChannel
+from models.classifiers.question_tree import Questions, gather_questions, rounded_up_index
 from models.devices import pick_device, pick_precision
-from models.errors import ModelError
-from models.features import Features, Table, open_features, send
-from models.lstm import Questions, gather_questions, lengthened
+from models.feature_table import Features, Table, open_features, send
 from models.memory import memory_kept
-from models.progress import Progress, silent
 
 TOP = 5
 BATCH = 4096  # distinct questions, pictures or pairs at a time: 200 MB at the seed's sizes
@@ -74,9 +74,11 @@ def predict(
         seen, picture_of = _look(module, rows, features, place, batch)
         done = 0
         for pairs, question_of, encoded in _ask(module, tokens, place, batch):
-            question = encoded.index_select(0, lengthened(send(question_of, place)))
+            question = encoded.index_select(0, rounded_up_index(send(question_of, place)))
             picture = (
-                None if seen is None else seen.index_select(0, lengthened(send(picture_of[pairs], place)))
+                None
+                if seen is None
+                else seen.index_select(0, rounded_up_index(send(picture_of[pairs], place)))
             )
             logits = module.classify(question, picture)[: len(question_of)]
             wanted = {name: array[pairs] for name, array in given.items() if array is not None}

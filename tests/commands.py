@@ -62,7 +62,7 @@ SMALL = (
 
 def tiny_catalog(folder: Path) -> Path:
     """The project's catalog with the sample cut down to a few pictures."""
-    text = (ROOT / "data" / "catalog.toml").read_text(encoding="utf-8")
+    text = (ROOT / "data" / "catalog" / "catalog.toml").read_text(encoding="utf-8")
     path = folder / "catalog.toml"
     path.write_text(text.replace('made_by = "sample"', 'made_by = "tiny"'), encoding="utf-8")
     return path

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data.images import open_images
-from tasks.shards import Extraction, Settings, merge_shards
+from data.pictures.image_sets import open_images
+from tasks.extraction.job import Arithmetic, Extraction
+from tasks.extraction.shard_files import merge_shards
 
 
 def draw_pictures(folder: Path) -> Path:
@@ -34,7 +35,7 @@ def make(folder: Path, work: Path) -> Extraction:
     )
 
 
-def merged(extraction: Extraction, settings: Settings) -> bytes:
+def merged(extraction: Extraction, settings: Arithmetic) -> bytes:
     path = extraction.work / "features.h5"
     merge_shards(extraction, settings, path)
     return path.read_bytes()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hostile import picture
 
-from tasks.errors import UsageError
+from tasks.setup.user_errors import UsageError
 
 FLOOD = 3 << 30
 NETWORK = ("--backbone", "resnet18", "--layer", "flatten")

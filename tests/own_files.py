@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from data.annotations import in_order, read_annotations, read_questions
-from data.images import open_images
-from data.sources import ImageSet, Source
+from data.catalog.entries import ImageSet, Source
+from data.pictures.image_sets import open_images
+from data.text.official_json import read_annotations, read_questions
+from data.text.pairing import in_order
 
 
 def pictures(folder, *names, ids="paths"):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data.report import Judged
+from data.report.report_data import Judged
 
 # Each would mark the page that runs it: as a script, on a broken picture, as a link's or a style's trick.
 EVIL = (

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-from data import sources
-from data.catalog import load
-from pipeline.__main__ import USAGE, human, main
-from tasks.settings import PROJECT, SETTINGS
+from data.base.words import human_size
+from data.catalog import entries, sources
+from data.catalog.read_catalog import load
+from pipeline.__main__ import USAGE, main
+from tasks.setup.settings import PROJECT, SETTINGS
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -28,7 +29,7 @@ def settings() -> list[str]:
         "## luigi.cfg",
         "The only configuration file. The nearest wins: the file that `LUIGI_CONFIG_PATH` names, `./luigi.cfg`, the "
         "project's own. A relative path starts at the file that states it. Nothing but `[experiment]` moves an "
-        "artifact's path. `VQA_CATALOG` may name a file that takes the place of data/catalog.toml.",
+        "artifact's path. `VQA_CATALOG` may name a file that takes the place of data/catalog/catalog.toml.",
     ]
     for section, rows in _cfg().items():
         ours = SETTINGS.get(section, {})
@@ -137,7 +138,7 @@ def _argument(action: argparse.Action) -> tuple[str, str, str]:
 # ----------------------------------------------------------------------------------------------------- catalog
 
 
-def own_catalog() -> sources.Catalog:
+def own_catalog() -> entries.Catalog:
     """The project's catalog alone, whatever is put beside it here."""
     return load(sources.CATALOG)
 
@@ -167,7 +168,7 @@ def catalog_tables() -> list[str]:
     weights = [(name, one.file, _size(one), one.licence) for name, one in catalog.weights.items()]
     return [
         "## Catalog",
-        "What data/catalog.toml knows, with the addresses, sizes and hashes of every file. A size that nobody "
+        "What data/catalog/catalog.toml knows, with the addresses, sizes and hashes of every file. A size that nobody "
         "publishes is shown as -. [Licences](licences.md) says more.",
         "### Datasets",
         table(("dataset", "split", "image set", "questions", "subsets", "tasks"), datasets),
@@ -181,7 +182,7 @@ def catalog_tables() -> list[str]:
     ]
 
 
-def _licence_of(catalog: sources.Catalog) -> str:
+def _licence_of(catalog: entries.Catalog) -> str:
     return catalog.datasets["vqa-v1"].splits["train"].questions.licence
 
 
@@ -189,5 +190,5 @@ def _count(number: int | None) -> str:
     return "-" if number is None else f"{number:,}"
 
 
-def _size(source: sources.Source) -> str:
-    return "-" if source.bytes is None else human(source.bytes)
+def _size(source: entries.Source) -> str:
+    return "-" if source.bytes is None else human_size(source.bytes)

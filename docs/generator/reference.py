@@ -16,9 +16,10 @@ from artifact_files import FILES, MANIFEST, Part
 from doors import catalog_tables, commands, own_catalog, settings, table
 
 import pipeline
-from data import sources
-from tasks.parameters import Flag
-from tasks.stage import Flagged, Stage
+from data.catalog import sources
+from tasks.contract.flagged import Flagged
+from tasks.contract.stage import Stage
+from tasks.setup.flags import Flag
 
 EXAMPLE = """[own.an-example]
 pictures = "."
@@ -131,7 +132,9 @@ def _option(name: str) -> str:
 def _needs(stage: type[Flagged]) -> str:
     """The stages that one of this kind requires, for a dataset that has it."""
     names = dict(stage.get_params())
-    dataset = {"tasks.own": "an-example", "tasks.seed": "an-import"}.get(stage.__module__, "vqa-v1")
+    dataset = {"tasks.stages.own_data": "an-example", "tasks.stages.imported": "an-import"}.get(
+        stage.__module__, "vqa-v1"
+    )
     flags = {"dataset": dataset} if "dataset" in names else {}
     flags |= {"image_set": "train2014"} if "image_set" in names else {}
     found = luigi.task.flatten(stage(**flags).requires())

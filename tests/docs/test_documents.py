@@ -60,11 +60,11 @@ def test_what_is_not_run_is_parsed(page):
 def parse(kind, content):
     """Read a file's text; a luigi.cfg must hold settings that there are."""
     if kind == "ini":
-        from tasks import parameters, settings
+        from tasks.setup import flags, settings
 
-        flags = {name.lower() for name, one in vars(parameters).items() if isinstance(one, parameters.Flag)}
+        names = {name.lower() for name, one in vars(flags).items() if isinstance(one, flags.Flag)}
         known = {section: set(options) for section, options in settings.SETTINGS.items()} | {
-            "experiment": flags
+            "experiment": names
         }
         stated = configparser.RawConfigParser()
         stated.read_string(content)
@@ -190,7 +190,7 @@ def a_feature_file(folder):
     """The features.h5 that docs/features.md reads from."""
     import numpy as np
 
-    from data.features import write_features
+    from data.pictures.feature_file import write_features
 
     ids = [9, 25, 30]
     rows = np.ones((3, 8), np.float16)

@@ -15,7 +15,7 @@ import pytest
 from commands import BIN, ROOT
 from documents import PAGES, tokens
 
-from tasks import inventory
+from tasks.library import inventory
 
 SAID = runpy.run_path(str(ROOT / "docs" / "generator" / "artifact_files.py"))
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -40,7 +40,7 @@ def test_the_reference_is_what_the_code_says(generated):
 
 def test_every_stage_flag_and_setting_has_its_line(generated):
     import pipeline
-    from tasks import settings
+    from tasks.setup import settings
 
     stages = [name for name in pipeline.__all__ if isinstance(getattr(pipeline, name), type)]
     for name in (*stages, "ConvertOwnData"):

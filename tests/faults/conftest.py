@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from faults.harness import undisturbed
 
-from data import sources
+from data.catalog import sources
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from typing import Any
 import luigi
 
 import pipeline  # noqa: F401  (its settings and its logs)
-from data.errors import DataError
-from tasks.stage import Stage
+from data.base.errors import DataError
+from tasks.contract.stage import Stage
 
 
 class Misbehaving(Stage):

@@ -9,11 +9,12 @@ from pathlib import Path
 import luigi
 import pytest
 
-from pipeline import cache
-from pipeline.graph import RunAll
-from tasks import inventory
-from tasks.artifacts import MANIFEST
-from tasks.stage import walk
+from pipeline.commands import plan as cache
+from pipeline.commands import verify
+from pipeline.run_all import RunAll
+from tasks.contract.artifacts import MANIFEST
+from tasks.contract.stage import walk
+from tasks.library import inventory
 
 
 def truncate(path: Path) -> None:
@@ -127,7 +128,7 @@ def here(tiny, artifacts, monkeypatch):
 def plan():
     """{path: (action, why)} as a later process would see it."""
     luigi.Task.clear_instance_cache()
-    return {step.stage.path: (step.action, step.why) for step in cache.plan(RunAll())}
+    return {step.stage.path: (step.action, step.why) for step in cache.planned_steps(RunAll())}
 
 
 def run():
@@ -213,7 +214,7 @@ def test_verify_finds_a_flipped_byte_in_every_file(here):
         for path in files_of(artifact):
             flip(path)
     assert all(action == "keep" for action, _ in plan().values())  # sizes are as they were
-    found = cache.verify(list(inventory.all_artifacts()))
+    found = verify.differences(list(inventory.all_artifacts()))
     assert {
         path: [line.split(" has sha256")[0] for line in wrong] for path, wrong in found.items()
     } == expected
@@ -233,7 +234,7 @@ def test_a_run_repairs_what_is_harmed_and_nothing_else(here, harm):
         assert len(files) <= len(HARMS)
         harm(files[HARMS.index(harm) % len(files)])
         if harm is flip:
-            assert cache.verify([artifact])[artifact]
+            assert verify.differences([artifact])[artifact]
         repaired(here, artifact, before)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from small_disk import PAGE, small_disks
 
-from data.errors import DataError
-from data.sources import Source
+from data.base.errors import DataError
+from data.catalog.entries import Source
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def disk(tmp_path):
 
 
 def features(folder: Path) -> None:
-    from data.features import write_features
+    from data.pictures.feature_file import write_features
 
     blocks = (np.ones((20, 500), np.float16) for _ in range(5))
     names = [f"{number}.jpg" for number in range(100)]
@@ -31,7 +31,7 @@ def features(folder: Path) -> None:
 
 
 def arrays(folder: Path) -> None:
-    from data.questions import EncodedQuestions, write_encoded
+    from data.text.questions import EncodedQuestions, write_encoded
 
     ids = np.arange(500)
     tokens, lengths = np.ones((500, 26), np.int32), np.ones(500, np.int32)
@@ -49,7 +49,7 @@ def tensors(folder: Path) -> None:
 def snapshot(folder: Path) -> None:
     import torch
 
-    from models.snapshots import write_snapshot
+    from models.training.snapshots import write_snapshot
 
     module = torch.nn.Linear(100, 100)
     optimiser = torch.optim.AdamW(module.parameters())
@@ -59,34 +59,35 @@ def snapshot(folder: Path) -> None:
 
 
 def shard(folder: Path) -> None:
-    from tasks.shard_files import Extraction, Settings, write_shard
+    from tasks.extraction.job import Arithmetic, Extraction
+    from tasks.extraction.shard_files import write_shard
 
     images = types.SimpleNamespace(ids=np.arange(50), names=[f"{number}.jpg" for number in range(50)])
     extraction = Extraction(images, "a", "b", "random:0", "random:0", folder)  # type: ignore[arg-type]
-    settings = Settings("cpu", "", "float32", 1, 1, 256, "", "")
+    settings = Arithmetic("cpu", "", "float32", 1, 1, 256, "", "")
     write_shard(extraction, settings, 0, np.ones((50, 500), np.float16), {}, {})
 
 
 def sample(folder: Path) -> None:
-    from data.sample import make_sample
+    from data.sample.make_sample import make_sample
 
     make_sample(folder, pictures_train=2, pictures_val=1, seed=0)
 
 
 def curves(folder: Path) -> None:
-    from models.curves import draw_curves
+    from models.training.history import draw_curves
 
     draw_curves(folder / "curves.png", [{"epoch": 1.0, "loss": 1.0, "exact_match": 0.5}])
 
 
 def events(folder: Path) -> None:
-    from models.curves import write_events
+    from models.training.history import write_events
 
     write_events(folder / "events", [{"epoch": float(n), "loss": 1.0} for n in range(200)])
 
 
 def results(folder: Path) -> None:
-    from data.results import write_results
+    from data.scoring.results import write_results
 
     write_results(folder / "results.json", range(500), ["yes"] * 500, range(500))
 
@@ -122,7 +123,7 @@ def test_a_download_stops_and_goes_on_where_it_was(disk, tmp_path):
     small = disk(8 << 20)
     content = np.random.default_rng(0).bytes(3 << 20)
     with serving(content) as url:
-        from data.download import download
+        from data.download.fetch import download
 
         source = Source("the file", "file.bin", (url,))
         parts = small.path / "parts"
@@ -173,8 +174,8 @@ def serving(content: bytes):
 def test_what_training_asks_for_at_the_start_covers_what_it_writes(tmp_path):
     import torch
 
-    from models.optimisers import OPTIMISERS, make_optimiser
-    from models.snapshots import KEPT, STATES, snapshot_bytes, write_snapshot
+    from models.training.optimisers import OPTIMISERS, make_optimiser
+    from models.training.snapshots import KEPT, STATES, snapshot_bytes, write_snapshot
 
     assert STATES.keys() == OPTIMISERS.keys()
     for name in OPTIMISERS:

@@ -21,7 +21,7 @@ from hostile import DEEP, Bomb, annotation, asked, header, huge, picture, questi
 from watched import MIB, contents, pipeline, watched
 
 from pipeline.__main__ import main
-from tasks.artifacts import MANIFEST, digest
+from tasks.contract.artifacts import MANIFEST, digest
 
 # What each does to the questions file, and what is said of it.
 QUESTIONS = {
@@ -161,9 +161,7 @@ def test_json_that_inflates_without_measure_is_refused(mine, tmp_path):
         path = tmp_path / "questions.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr("q.json", b" " * size + b'{"questions": []}')
-        code = (
-            "import sys; from data.annotations import read_questions; read_questions(sys.argv[1], 'q.json')"
-        )
+        code = "import sys; from data.text.official_json import read_questions; read_questions(sys.argv[1], 'q.json')"
         words = [sys.executable, "-c", code, str(path)]
         result = watched(words, ROOT, dict(os.environ))
         assert result.code == 1 and said in result.output

@@ -15,7 +15,7 @@ from hostile import jpeg_that_claims, picture, png_that_claims
 from PIL import Image
 from watched import MIB, contents, pipeline, watched
 
-from data import thumbnails
+from data.pictures import thumbnails
 from pipeline.__main__ import main
 
 SMALL_NETWORK = ("--backbone", "resnet18", "--layer", "flatten", "--weights", "random:0")
@@ -153,9 +153,9 @@ def test_hostile_pictures_are_all_named_and_the_others_used(pictures, allowed):
 
 
 def test_pages_decode_no_more_than_extraction_does():
-    from models import pictures
+    from models.backbones import decoding
 
-    assert pictures.FORMATS == thumbnails.FORMATS and pictures.MAX_PIXELS == thumbnails.MAX_PIXELS
+    assert decoding.FORMATS == thumbnails.FORMATS and decoding.MAX_PIXELS == thumbnails.MAX_PIXELS
     for content in HOSTILE.values():
         assert thumbnails.thumbnail(content, 400) is None
 
@@ -182,7 +182,7 @@ def test_a_name_that_is_no_text_and_a_pipe_are_refused(tmp_path, capsys, artifac
 FUZZ = """
 import random, sys, warnings
 from pathlib import Path
-from models.pictures import PictureError, decode
+from models.backbones.decoding import PictureError, decode
 warnings.simplefilter("ignore")
 seeds = [path.read_bytes() for path in sorted(Path(sys.argv[1]).iterdir())]
 rng, good, bad = random.Random(int(sys.argv[2])), 0, 0

@@ -18,7 +18,7 @@ import pytest
 from commands import ROOT
 from faults.harness import Run, blows, differences, marked
 
-from tasks.artifacts import is_alive
+from tasks.contract.liveness import is_alive
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="processes are found in Linux's /proc"
@@ -96,7 +96,7 @@ def test_ctrl_c_ends_in_one_line(tmp_path, workers):
 
 FORK = """
 import multiprocessing, os, signal, time
-from tasks.process import careful_ctrl_c
+from tasks.setup.process import careful_ctrl_c
 
 def ctrl_c():
     os.kill(os.getpid(), signal.SIGINT)
@@ -122,7 +122,7 @@ HEX = "0123456789abcdef"
 
 
 def test_gc_removes_what_killed_writers_left(tiny):
-    """The names are those that tasks/artifacts.py, tasks/shard_files.py, models/snapshots.py and data/local.py give."""
+    """The names are those that artifacts, shard files, snapshots and caches of hashes give."""
     dead, alive = (f"-{socket.gethostname()}-{pid}-{time.time_ns()}" for pid in (4_194_303, os.getpid()))
     features = tiny.artifact("extract-features", "val")
     [snapshots] = (tiny.artifacts / ".work").glob("train-model-*")

@@ -14,15 +14,16 @@ import pytest
 from not_plain import FLOOD, KINDS, NETWORK, a_folder_of_pictures, features_to, refusal
 from watched import MIB
 
-from data import download, sources
-from data.errors import DataError
-from data.images import open_images
-from data.local import folder_identity
+from data.base.errors import DataError
+from data.catalog import entries, sources
+from data.download import fetch
+from data.pictures.folders import folder_identity
+from data.pictures.image_sets import open_images
 from pipeline.__main__ import main
-from pipeline.config_files import check_config_files
-from tasks import settings
-from tasks.asking import Model
-from tasks.errors import UsageError
+from pipeline.startup import check_config_files
+from tasks.library.trained_model import Model
+from tasks.setup import settings
+from tasks.setup.user_errors import UsageError
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -178,8 +179,8 @@ def asked(path):
 
 def copied(path):
     """A download from a file:// address that the catalog states."""
-    source = sources.Source("mine", path, (f"file://{Path(path).absolute()}",))
-    return download.download(source, Path("copy"), part_dir=Path("parts"))
+    source = entries.Source("mine", path, (f"file://{Path(path).absolute()}",))
+    return fetch.download(source, Path("copy"), part_dir=Path("parts"))
 
 
 def read_in_a_folder(path):

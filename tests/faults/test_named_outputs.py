@@ -10,9 +10,10 @@ import zipfile
 import pytest
 from not_plain import KINDS, NO_TARGETS, a_folder_of_pictures, features_to, refusal
 
-from data import seed_format, sources
+from data.catalog import sources
+from data.seed_files import write_seed_files
 from pipeline.__main__ import main
-from tasks import settings
+from tasks.setup import settings
 
 pytestmark = pytest.mark.timeout(60)
 SMALL_RUN = ("RunAll", "--backbone", "resnet18", "--layer", "flatten", "--hidden", "16", "--joint", "32")
@@ -32,7 +33,11 @@ def trained(tiny_run, room, monkeypatch):
 
 def nothing_is_done(monkeypatch):
     """Whatever works for an output ends the test."""
-    for place in ("tasks.standalone.run_shards", "tasks.comparing.compare", "pipeline.exchange._finished"):
+    for place in (
+        "tasks.extraction.engines.run_shards",
+        "tasks.library.evaluations.compare",
+        "pipeline.commands.export._finished",
+    ):
         monkeypatch.setattr(place, lambda *_: pytest.fail("worked before it looked at the output"))
 
 
@@ -108,6 +113,6 @@ def test_a_folder_that_an_export_made_for_nothing_is_removed(room, trained, caps
         assert path.parent.name == "out"
         raise OSError(28, "No space left on device", "out")
 
-    monkeypatch.setattr(seed_format, "write_images", full)
+    monkeypatch.setattr(write_seed_files, "write_images", full)
     assert "No space left" in refusal(lambda: main(["export", *SMALL_RUN, "--to", "out"]), capsys)
     assert os.listdir() == []

@@ -83,7 +83,7 @@ def test_it_is_built_without_a_network(tmp_path):
     [wheel] = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as file:
         names = file.namelist()
-    assert {"pipeline/__init__.py", "data/catalog.toml", "data/report.html.j2"} <= set(names)
+    assert {"pipeline/__init__.py", "data/catalog/catalog.toml", "data/report/report.html.j2"} <= set(names)
     assert not [name for name in names if name.startswith("data/artifacts") or name.startswith("tests")]
 
 
@@ -118,7 +118,7 @@ def test_a_run_needs_no_network_and_opens_no_port(tmp_path):
 
 def test_the_licence_of_everything_in_the_catalog_is_stated():
     page = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
-    catalog = tomllib.loads((ROOT / "data" / "catalog.toml").read_text(encoding="utf-8"))
+    catalog = tomllib.loads((ROOT / "data" / "catalog" / "catalog.toml").read_text(encoding="utf-8"))
     licences = {entry["licence"] for entry in _tables(catalog) if "licence" in entry}
     assert len(licences) > 3
     for licence in licences:

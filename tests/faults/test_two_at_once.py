@@ -15,7 +15,9 @@ import pytest
 from faults.harness import Run, copy_of, differences
 
 HERE = Path(__file__).resolve().parent
-spec = importlib.util.spec_from_file_location("bad_server", HERE.parent / "data" / "bad_server.py")
+spec = importlib.util.spec_from_file_location(
+    "bad_server", HERE.parent / "data" / "download" / "bad_server.py"
+)
 bad_server = sys.modules.setdefault("bad_server", importlib.util.module_from_spec(spec))
 spec.loader.exec_module(bad_server)
 

@@ -11,10 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from data.base.errors import ModelError
 from models.checkpoints import load_model, save_model
-from models.classifiers import Architecture, build
-from models.errors import ModelError
-from models.training import TrainingOptions
+from models.classifiers.architecture import Architecture
+from models.classifiers.build import build
+from models.training.inputs import TrainingOptions
 
 SMALL = Architecture("deeper-lstm", 30, 8, 7, (12,), hidden=10, joint=16)
 BOUND = {"vocabulary": "aaa", "answers": "bbb", "features": "vgg16 fc7 ccc"}

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from models.classifiers import MODELS, Architecture, Classifier, build
-from models.errors import ModelError
-from models.features import Features
-from models.lstm import gather_questions
+from data.base.errors import ModelError
+from models.classifiers.architecture import Architecture
+from models.classifiers.build import MODELS, build
+from models.classifiers.deeper_lstm import Classifier
+from models.classifiers.question_tree import gather_questions
+from models.feature_table import Features
 from models.prediction import predict
 
 VOCABULARY, ANSWERS, PICTURES, SIZE, COUNT = 12, 9, 20, 16, 150

@@ -88,7 +88,7 @@ def test_choices_that_are_no_class_are_0_and_the_others_count_from_1(exported):
     found = as_the_seed_reads(folder, "test")
     assert found["choices"].shape == (len(found["ids"]), 18)
     answers = found["all"]["ix_to_ans"]
-    from data.annotations import read_questions
+    from data.text.official_json import read_questions
 
     asked = read_questions(
         shell.artifact("download-questions", "val") / "Questions_Val_sample.zip",

@@ -19,11 +19,11 @@ import pytest
 from commands import ROOT
 from small_disk import PAGE, Disk
 
-from pipeline import pruning
 from pipeline.__main__ import main
-from tasks import artifacts as contract
-from tasks import inventory
-from tasks.download import DownloadGlove, DownloadImages
+from pipeline.commands import gc as pruning
+from tasks.contract import artifacts as contract
+from tasks.library import inventory
+from tasks.stages.download import DownloadGlove, DownloadImages
 
 HEX = "0123456789abcdef"
 FILES = {
@@ -213,7 +213,9 @@ def test_work_of_the_features_command_goes_when_its_process_has_ended(artifacts,
     """Killed after its first shard; then a living process works there."""
     work = artifacts / ".work" / f"features-{HEX}"
     shard = write(work / "settings" / "shard-00000.npy")
-    code = f"from pathlib import Path; from tasks import in_use; in_use.note_paths(Path({str(work)!r}))"
+    code = (
+        f"from pathlib import Path; from tasks.library import in_use; in_use.note_paths(Path({str(work)!r}))"
+    )
     environment = os.environ | {
         "LUIGI_CONFIG_PATH": str(write(tmp_path / "luigi.cfg", f"[paths]\nartifacts = {artifacts}"))
     }

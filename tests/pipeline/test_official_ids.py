@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from commands import TinyShell
 
-from data import sources
-from data.errors import DataError
+from data.base.errors import DataError
+from data.catalog import sources
 
 NAMES = ("10.png", "b/img_2.png", "0001.png")
 OWN = '[own.mine]\npictures = "photos"\nquestions = "q.json"\nannotations = "a.json"\nval = 0.4\n'
@@ -57,7 +57,7 @@ def ask(folder, *rows):
 
 def features(shell, image_set):
     """{name: (id, row)} of an image set's features."""
-    from data.features import read_features
+    from data.pictures.feature_file import read_features
 
     found = read_features(shell.artifact("extract-features", image_set) / "features.h5")
     return {
@@ -134,7 +134,7 @@ def stated(mine, artifacts, monkeypatch):
 def ids_in_keys(dataset, model):
     """{stage: what its key says of ids} of all stages that say something."""
     import pipeline
-    from tasks.stage import walk
+    from tasks.contract.stage import walk
 
     stages = walk(pipeline.RunAll(dataset=dataset, model=model, weights="random:0"))
     found = {stage.stage_name(): stage.key["parameters"].get("ids") for stage in stages}
@@ -152,7 +152,7 @@ def test_what_ids_mean_is_in_the_key_of_all_that_map_them_and_of_nothing_else(st
 
 @pytest.mark.parametrize("dataset", ["mine", "full"])
 def test_pages_show_the_picture_of_that_number(stated, dataset):
-    from tasks.judged import picture_reader
+    from tasks.library.judged_questions import picture_reader
 
     photos = stated.folder / "photos"
     picture = picture_reader(SimpleNamespace(target=photos), dataset, "val")

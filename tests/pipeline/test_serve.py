@@ -15,9 +15,9 @@ from types import SimpleNamespace
 import pytest
 from pages import EVIL, jpeg, judged
 
-from data.errors import DataError
-from tasks.asking import Answers
-from tasks.examples import Examples
+from data.base.errors import DataError
+from tasks.library.examples import Examples
+from tasks.library.trained_model import Answers
 
 
 def free_port():
@@ -170,7 +170,7 @@ class Parrot:
 def parrot(tmp_path):
     """The port of a page all of whose texts are hostile."""
     pytest.importorskip("gradio", reason="needs the extra serve")
-    from pipeline.page import OPTIONS, build_page
+    from pipeline.commands.serve.page import OPTIONS, build_page
 
     asked = {7: [judged(1, question=EVIL, humans=[EVIL] * 9 + ["<i>i</i>"])]}
     page = build_page(Parrot(), Examples(asked, [EVIL], lambda number: jpeg()), tmp_path)

@@ -40,7 +40,7 @@ def server(files):
 
 def pinned(shell: TinyShell, files: Path, base: str) -> None:
     """The project's catalog, with the sample stated as real data is: address, size, sha256, number of pictures."""
-    text = (ROOT / "data" / "catalog.toml").read_text(encoding="utf-8")
+    text = (ROOT / "data" / "catalog" / "catalog.toml").read_text(encoding="utf-8")
 
     def state(match: re.Match[str]) -> str:
         path = files / match[1]

@@ -10,9 +10,9 @@ import luigi
 import pytest
 
 import pipeline
-from tasks import parameters
-from tasks.parameters import Flag
-from tasks.stage import Stage, walk
+from tasks.contract.stage import Stage, walk
+from tasks.setup import flags
+from tasks.setup.flags import Flag
 
 ROOT = Path(__file__).resolve().parents[2]
 # ConvertOwnData exists for data of one's own alone: tests/pipeline/test_own_data.py has its cases.
@@ -95,9 +95,9 @@ def test_each_stage_says_what_it_is_and_explains_its_flags(stage):
 
 
 def test_every_flag_of_the_table_is_used_and_listed():
-    flags = {name.lower() for name, value in vars(parameters).items() if isinstance(value, Flag)}
+    known = {name.lower() for name, value in vars(flags).items() if isinstance(value, Flag)}
     used = {name for stage in STAGES for name, _ in flags_of(stage)} - {"rerun"}
-    assert used | {"base_split", "sample_size"} == flags | {"size"}
+    assert used | {"base_split", "sample_size"} == known | {"size"}
 
 
 @pytest.mark.parametrize("name", [*(stage.__name__ for stage in STAGES), "RunAll"])

@@ -1,0 +1,1 @@
+"""What every floor may use: errors, progress, files, hashes, words. Standard library only."""

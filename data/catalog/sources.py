@@ -1,0 +1,62 @@
+"""Where every input comes from: the catalog, asked by name.
+
+Standard library only, and no file but the catalog is touched: stages ask here while Luigi builds its graph.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from data.base.files import SETTINGS_BYTES, check_text
+from data.catalog.entries import Catalog, Dataset, Glove, ImageSet, Source, find
+
+CATALOG = Path(__file__).with_name("catalog.toml")
+VARIABLE = "VQA_CATALOG"  # names a catalog that takes the place of ours: a site's own copy, or a test's
+
+
+_added: list[Path] = []
+
+
+def add(path: Path) -> None:
+    """Put a TOML file of one's own data beside the catalog; call it where luigi.cfg is read.
+
+    DataError where it is no plain text file.
+    """
+    check_text(path, SETTINGS_BYTES)
+    real = Path(os.path.realpath(path))  # resolve() has no DataError for links that go in a circle
+    if real not in _added:
+        _added.append(real)
+
+
+def catalog() -> Catalog:
+    """The catalog in force: $VQA_CATALOG or ours, and what was added."""
+    return _load(Path(os.environ.get(VARIABLE) or CATALOG), *_added)
+
+
+def image_set(name: str) -> ImageSet:
+    """The image set of this name, or a DataError that lists them."""
+    return find(name, catalog().image_sets, "image set")
+
+
+def dataset(name: str) -> Dataset:
+    """The dataset of this name, or a DataError that lists them."""
+    return find(name, catalog().datasets, "dataset")
+
+
+def glove(name: str) -> Glove:
+    """The vectors of this name (glove.6B.300d), or a DataError that lists them."""
+    return find(name, catalog().gloves, "GloVe set")
+
+
+def weights(backbone: str) -> Source:
+    """The pretrained weights of a backbone, or a DataError that lists those that have some."""
+    return find(backbone, catalog().weights, "backbone with pretrained weights")
+
+
+@cache
+def _load(*paths: Path) -> Catalog:
+    from data.catalog.read_catalog import load
+
+    return load(*paths)

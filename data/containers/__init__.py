@@ -1,0 +1,1 @@
+"""Files that hold many things: zip archives, read without unpacking, and HDF5."""

@@ -1,0 +1,1 @@
+"""Bytes from outside: fetched, resumed and verified, or found where the user already has them."""

@@ -1,0 +1,1 @@
+"""Your own pictures, questions and answers, turned into the official files."""

@@ -1,0 +1,1 @@
+"""Pictures as files and as rows: image sets, thumbnails, features.h5."""

@@ -1,0 +1,1 @@
+"""Pages for people: the report of one run, and two runs side by side."""

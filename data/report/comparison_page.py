@@ -1,0 +1,205 @@
+"""The page that sets two trained models side by side: what differs, what each reached, where they disagree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.report import views
+from data.report.charts import compared_charts
+from data.report.report_data import Judged
+from data.report.templates import render
+from data.scoring.accuracy import question_scores
+
+GALLERY = 60
+"""Pictures on the page, half of them where the one model is right and half where the other is."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two trained models.
+
+    parameters: its flags in force. history: as in a report. accuracy: its accuracy.json, or {} where it was not
+    judged. seconds: of training; finished: seconds of the epoch. made_with: device, versions and the like.
+    """
+
+    name: str
+    parameters: Mapping[str, Any]
+    history: Sequence[Mapping[str, float]]
+    accuracy: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    finished: float = 0.0
+    made_with: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models and, where they were judged on the same questions, these.
+
+    about: what they were judged on, such as 'sample val, open-ended'; '' where that is not the same for both.
+    remarks: sentences on what can't be compared, and why. pairs: each question with both models' answers.
+    """
+
+    first: Side
+    second: Side
+    about: str = ""
+    remarks: Sequence[str] = ()
+    pairs: Sequence[tuple[Judged, Judged]] = ()
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(name, first's value, second's) of what is not the same in both, by name; '–' for what one has not."""
+    names = sorted(first.keys() | second.keys())
+    rows = [(name, first.get(name, "–"), second.get(name, "–")) for name in names]
+    return [(name, one, other) for name, one, other in rows if one != other]
+
+
+def figures(both: Comparison) -> list[dict[str, Any]]:
+    """Overall and each answer type: both accuracies in percent and, where they compare, the difference in points."""
+    first, second = both.first.accuracy, both.second.accuracy
+    rows = [_row("overall", first.get("overall"), second.get("overall"), both)]
+    return rows + _typed("perAnswerType", both)
+
+
+def question_types(both: Comparison) -> list[dict[str, Any]]:
+    """Each question type as in `figures`, with how often it is asked, commonest first."""
+    asked = Counter(one.question_type for one, _ in both.pairs)
+    rows = [row | {"count": asked[row["name"]]} for row in _typed("perQuestionType", both)]
+    return sorted(rows, key=lambda row: (-row["count"], row["name"]))
+
+
+def _typed(key: str, both: Comparison) -> list[dict[str, Any]]:
+    first, second = (side.accuracy.get(key, {}) for side in (both.first, both.second))
+    return [
+        _row(name, first.get(name), second.get(name), both) for name in sorted(first.keys() | second.keys())
+    ]
+
+
+def _row(name: str, first: float | None, second: float | None, both: Comparison) -> dict[str, Any]:
+    compares = both.about and first is not None and second is not None
+    gain = round(second - first, 2) if compares and first is not None and second is not None else None
+    return {"name": name, "first": first, "second": second, "gain": gain}
+
+
+def seed_figures(both: Comparison) -> list[dict[str, Any]]:
+    """The seed's three figures of both, where both have them."""
+    first, second = (side.accuracy.get("seed") or {} for side in (both.first, both.second))
+    names = {"loss": "loss", "exact_match": "exact match", "any_of_ten": "any of ten"}
+    return [
+        {"name": text, "first": first.get(name), "second": second.get(name)}
+        for name, text in names.items()
+        if first and second
+    ]
+
+
+def outcomes(both: Comparison) -> dict[str, Any]:
+    """On the questions of both: scores (Q, 2) in 0..1, counts of who is right where, and the 95 % margin of the
+    difference in points (normal approximation over questions, paired)."""
+    if not both.pairs:
+        return {}
+    humans = [one.humans for one, _ in both.pairs]
+    scores = np.stack(
+        [question_scores([pair[side].prediction for pair in both.pairs], humans) for side in (0, 1)], axis=1
+    )
+    right, wrong = scores >= views.RIGHT, scores == 0
+    only_first, only_second = right[:, 0] & wrong[:, 1], right[:, 1] & wrong[:, 0]
+    gain = 100 * (scores[:, 1] - scores[:, 0])
+    return {
+        "scores": scores,
+        "only_first": np.flatnonzero(only_first).tolist(),
+        "only_second": np.flatnonzero(only_second).tolist(),
+        "both": int(right.all(axis=1).sum()),
+        "neither": int((~right).all(axis=1).sum()),
+        "same": sum(one.prediction == other.prediction for one, other in both.pairs),
+        "questions": len(both.pairs),
+        "margin": float(1.96 * gain.std(ddof=1) / np.sqrt(len(gain))) if len(gain) > 1 else None,
+    }
+
+
+def cards(
+    both: Comparison, found: Mapping[str, Any], picture: Callable[[int], bytes], gallery: int
+) -> list[dict[str, Any]]:
+    """Questions that one gets right and the other wrong, in turns, with the picture and both answers."""
+    if not found:
+        return []
+    numbers = [*found["only_first"], *found["only_second"]]
+    asked = [both.pairs[number][0] for number in numbers]
+    winners = [0.0] * len(found["only_first"]) + [1.0] * len(found["only_second"])
+    kinds, pictures = [one.answer_type for one in asked], [one.image_id for one in asked]
+    chosen = views.choose(winners, kinds, pictures, gallery)
+    return [_card(both.pairs[numbers[k]], "second" if winners[k] else "first", picture) for k in chosen]
+
+
+def _card(pair: tuple[Judged, Judged], winner: str, picture: Callable[[int], bytes]) -> dict[str, Any]:
+    one, other = pair
+    card = views.card(one, 1.0 if winner == "first" else 0.0, picture)
+    answers = [(side.prediction, dict(side.top).get(side.prediction, 0.0)) for side in pair]
+    text = f"{card['text']} {other.prediction}".lower()
+    return card | {"answers": answers, "mark": winner, "text": text}
+
+
+def render_comparison(
+    both: Comparison, picture: Callable[[int], bytes], gallery: int = GALLERY
+) -> tuple[str, dict[str, Any]]:
+    """The page as text, and facts about it: questions, only_first, only_second, gallery."""
+    found = outcomes(both)
+    shown = cards(both, found, picture, gallery)
+    page = render(
+        "comparison.html.j2",
+        both=both,
+        sides=[("first", both.first), ("second", both.second)],
+        when=views.when,
+        parameters=differences(both.first.parameters, both.second.parameters),
+        made_with=differences(both.first.made_with, both.second.made_with),
+        figures=figures(both),
+        seed=seed_figures(both),
+        question_types=question_types(both),
+        outcomes=found,
+        charts=compared_charts({"A": both.first.history, "B": both.second.history}),
+        cards=shown,
+        kinds=sorted({card["question_type"] for card in shown}),
+        types=sorted({card["answer_type"] for card in shown}),
+    )
+    return page, {
+        "questions": len(both.pairs),
+        "only_first": len(found.get("only_first", ())),
+        "only_second": len(found.get("only_second", ())),
+        "gallery": len(shown),
+    }
+
+
+def write_comparison(path: Path, both: Comparison, picture: Callable[[int], bytes]) -> dict[str, Any]:
+    """Write the page; `picture` gives the encoded bytes of an image id. Returns the facts of `render_comparison`."""
+    page, facts = render_comparison(both, picture)
+    path.write_text(page, encoding="utf-8")
+    return facts
+
+
+def format_comparison(both: Comparison, facts: Mapping[str, Any]) -> str:
+    """The figures as text: flags that differ, accuracies and differences, what `write_comparison` counted, remarks."""
+    lines = [f"A  {both.first.name}", f"B  {both.second.name}", ""]
+    changed = differences(both.first.parameters, both.second.parameters)
+    lines += [f"{name}: {one} → {other}" for name, one, other in changed] or ["no flag differs"]
+    scored = [row for row in figures(both) if row["first"] is not None or row["second"] is not None]
+    if scored:
+        width = max(len(row["name"]) for row in scored)
+        lines += ["", " " * width + "".join(map(_cell, ("A", "B", "B - A")))]
+        lines += [row["name"].ljust(width) + "".join(map(_cell, _values(row))) for row in scored]
+    if both.pairs:
+        alone = f"A alone is right on {facts['only_first']:,}, B alone on {facts['only_second']:,}"
+        lines += ["", f"of {facts['questions']:,} questions {alone}"]
+    return "\n".join([*lines, *(["", *both.remarks] if both.remarks else [])])
+
+
+def _values(row: Mapping[str, Any]) -> list[str]:
+    plain = ["–" if row[side] is None else f"{row[side]:.2f}" for side in ("first", "second")]
+    return [*plain, "–" if row["gain"] is None else f"{row['gain']:+.2f}"]
+
+
+def _cell(text: str) -> str:
+    return f"  {text:>8}"

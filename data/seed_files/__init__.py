@@ -1,0 +1,1 @@
+"""The original project's three files, read and written."""

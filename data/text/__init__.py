@@ -1,0 +1,1 @@
+"""Questions, answers and word vectors: the official JSON, tokens, classes, GloVe."""

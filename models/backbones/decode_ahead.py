@@ -1,0 +1,249 @@
+"""Pictures decoded ahead of the network: by threads beside a CPU, by processes for a GPU."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import multiprocessing
+import os
+import signal
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from data.base.errors import ModelError, ending
+from models.backbones.decoding import PictureError, decode
+from models.devices import gpus_here
+
+Read = Callable[[int], bytes]
+"""The encoded picture of an index. PictureError where that is at fault; any other error ends the extraction."""
+
+AHEAD = 2  # batches that each decoding process has ready: enough to hide a slow disk
+SHARED = Path("/dev/shm")  # where decoding processes leave their batches: Linux's memory as files
+SPARE = 1 << 20  # bytes of it for the locks of queues
+MORE_ROOM = "docker run --shm-size=1g (or --ipc=host), elsewhere mount -o remount,size=1g /dev/shm"
+
+logger = logging.getLogger(__name__)
+
+
+class Decoded(NamedTuple):
+    """pixels: (batch, 3, size, size) uint8, zeros beyond `indices` and where a picture failed; bad: why, by row."""
+
+    pixels: torch.Tensor
+    bad: dict[int, str]
+    indices: list[int]
+
+
+class Decoder:
+    """Reads and decodes one batch."""
+
+    def __init__(self, read: Read, size: int, batch: int) -> None:
+        self.read, self.size, self.batch = read, size, batch
+
+    def __call__(self, indices: list[int]) -> Decoded:
+        pixels = torch.zeros((self.batch, 3, self.size, self.size), dtype=torch.uint8)
+        bad: dict[int, str] = {}
+        for slot, index in enumerate(indices):
+            try:
+                pixels[slot] = decode(self.read(index), self.size)
+            except PictureError as error:
+                bad[slot] = str(error)
+        return Decoded(pixels, bad, indices)
+
+    def bytes(self) -> int:
+        """Of a batch's pixels."""
+        return self.batch * 3 * self.size * self.size
+
+
+def by_threads(decoder: Decoder, batches: Iterator[list[int]]) -> Iterator[Decoded]:
+    """A thread for every second core: they wait while they are ahead, so the network keeps its cores.
+
+    One would do on a laptop (VGG-16 takes 30 to 100 times what decoding does), and hold up a server of 64 cores.
+    """
+    waiting: deque[Any] = deque()
+    threads = max(1, torch.get_num_threads() // 2)
+    with ThreadPoolExecutor(threads, initializer=_one_thread) as pool:
+        try:
+            for indices in batches:
+                waiting.append(pool.submit(decoder, indices))
+                if len(waiting) > threads + 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def by_processes(
+    decoder: Decoder, batches: Iterator[list[int]], workers: int, on_start: Callable[[], None] | None
+) -> Iterator[Decoded]:
+    """Worker processes for a GPU, which outruns any one core; their batches arrive in pinned memory.
+
+    Raises ModelError where SHARED has no room for their batches, at the start or later, and where one of them dies.
+    """
+    workers, ahead = _fit(workers, decoder)
+    loader = DataLoader(
+        _Remote(decoder),
+        batch_sampler=_Once(batches),
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=ahead,
+        worker_init_fn=partial(_start_worker, on_start),
+        multiprocessing_context="spawn",  # a fork would inherit the parent's GPU and its locks
+    )
+    iterator, processes = _started(loader, decoder)
+    try:
+        for batch in iterator:
+            if isinstance(batch, ModelError):
+                raise batch
+            yield batch.unpack() if isinstance(batch, _Packed) else batch
+    except (RuntimeError, OSError, EOFError) as error:
+        dead = [process.exitcode for process in processes if process.exitcode is not None]
+        if not dead:
+            raise
+        raise ModelError(_obituary(dead[0])) from error
+
+
+def _fit(workers: int, decoder: Decoder) -> tuple[int, int]:
+    """How many processes, and how many batches each may have ready: SHARED must hold these and the one in hand."""
+    room = _room()
+    if room is None:
+        return workers, AHEAD
+    batches = room // decoder.bytes() - 1
+    if batches < 1:
+        smaller = room * decoder.batch // (2 * decoder.bytes())
+        advice = f"; or set [compute] batch_size = {smaller} in luigi.cfg" if smaller else ""
+        raise ModelError(f"{_no_room(decoder, 'two must fit')}{advice}.")
+    fitting = min(workers, batches)
+    if fitting < workers:
+        logger.warning(
+            f"{SHARED} has room for {batches + 1} batches: {fitting} of {workers} processes decode. "
+            f"More room: {MORE_ROOM}"
+        )
+    return fitting, min(AHEAD, batches // fitting)
+
+
+def _room() -> int | None:
+    """Bytes of SHARED for this process, where each GPU of the machine may have one; None where nothing limits them."""
+    if not SHARED.is_dir() or not (disk := os.statvfs(SHARED)).f_blocks:
+        return None
+    return max(0, min(disk.f_bavail, disk.f_blocks // gpus_here()) * disk.f_frsize - SPARE)
+
+
+def _no_room(decoder: Decoder, what: str) -> str:
+    disk = os.statvfs(SHARED)
+    free, size = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+    return (
+        f"{SHARED}, where decoded pictures are handed over, has {free:,} of {size:,} bytes free; a batch of "
+        f"{decoder.batch} pictures takes {decoder.bytes():,}, and {what}. Give it more: {MORE_ROOM}"
+    )
+
+
+class _Packed:
+    """A batch on its way from a decoding process, in shared memory that this takes as it is made.
+
+    A queue would take it in a thread of its own, drop the batch where that fails, and leave the parent waiting.
+    """
+
+    def __init__(self, decoded: Decoded) -> None:
+        self.content = bytes(ForkingPickler.dumps(decoded))
+
+    def pin_memory(self) -> Decoded:
+        """Called by DataLoader, in the parent."""
+        decoded: Decoded = ForkingPickler.loads(self.content)
+        return decoded._replace(pixels=decoded.pixels.pin_memory())
+
+    def unpack(self) -> Decoded:
+        """A copy: the shared memory is given back at once."""
+        decoded: Decoded = ForkingPickler.loads(self.content)
+        return decoded._replace(pixels=decoded.pixels.clone())
+
+
+class _Remote(Dataset[Any]):
+    """What a decoding process does; the method's name is the one that DataLoader looks for."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+
+    def __getitems__(self, indices: list[int]) -> _Packed | ModelError:
+        """A batch, or the error that ends the extraction: raised, it would arrive as a traceback."""
+        try:
+            return self._pack(self.decoder(indices))
+        except ModelError as error:
+            return error
+
+    def _pack(self, decoded: Decoded) -> _Packed:
+        try:
+            return _Packed(decoded)
+        except (RuntimeError, OSError) as error:
+            why = str(error).splitlines()[0]
+            found = f"a decoding process can't hand over its batch: {why}"
+            if os.strerror(errno.ENOSPC) in why:
+                found = _no_room(self.decoder, f"was refused ({why})")
+            elif "AF_UNIX" in why:  # the handles of shared memory go through a socket in TMPDIR
+                found += f"; set TMPDIR to a shorter path than {tempfile.gettempdir()}"
+            raise ModelError(f"{found}. Finished shards are kept.") from error
+
+
+class _Once(list[list[int]]):
+    """Batches that are made while they are asked for; DataLoader wants to see a list."""
+
+    def __init__(self, batches: Iterator[list[int]]) -> None:
+        super().__init__()
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return self.batches
+
+
+def _as_it_is(decoded: Any) -> Any:
+    return decoded
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _start_worker(on_start: Callable[[], None] | None, worker: int) -> None:
+    if on_start is not None:
+        on_start()
+    _one_thread()
+
+
+def _started(loader: DataLoader[Any], decoder: Decoder) -> tuple[Iterator[Any], set[BaseProcess]]:
+    """The loader's batches, and its processes.
+
+    torch would have a signal's handler raise their death, in the middle of whatever runs. Without it the loader finds
+    out within seconds, where it waits for the next batch.
+    """
+    others, handler = set(multiprocessing.active_children()), signal.getsignal(signal.SIGCHLD)
+    try:
+        iterator = iter(loader)
+    except OSError as error:  # the locks of its queues lie in SHARED, too
+        raise ModelError(f"{_no_room(decoder, f'its queue was refused ({error.strerror})')}.") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)
+    return iterator, set(multiprocessing.active_children()) - others
+
+
+def _obituary(exitcode: int) -> str:
+    hints = {
+        -signal.SIGKILL: " Was memory short? A smaller [compute] batch_size needs less.",
+        -signal.SIGBUS: f" Is {SHARED} full? Give it more: {MORE_ROOM}.",
+    }
+    return (
+        f"a process that decodes pictures {ending(exitcode)}.{hints.get(exitcode, '')} "
+        "Finished shards are kept: run the same again."
+    )

@@ -1,0 +1,1 @@
+"""Models that answer questions, and the layers that they share."""

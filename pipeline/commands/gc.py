@@ -1,0 +1,135 @@
+"""What `gc` removes: artifacts and unfinished work of the pipeline that nothing reaches and no living run needs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import luigi
+
+from data.base.words import human_size
+from pipeline.commands.root_task import task_from
+from pipeline.commands.runs import accuracies
+from tasks.contract import artifacts, liveness
+from tasks.contract.stage import walk
+from tasks.library import evaluations, in_use, inventory
+from tasks.library.trained_runs import trained_runs
+from tasks.setup.user_errors import StageError
+
+
+@dataclass(frozen=True)
+class Unneeded:
+    """A path that no root reaches. `artifact`: it is one, and not work or what a kill left."""
+
+    path: Path
+    artifact: bool = False
+
+    def why_kept(self) -> str:
+        """Why it stays all the same, as things are now; empty if it may go."""
+        if process := in_use.needed_by_others().get(inventory.whose(self.path)):
+            return f"{process} needs it"
+        if self.path.is_symlink():
+            return "a link; remove it and what it points to yourself"
+        whole = self.path.is_dir() and not self.path.name.startswith(".")
+        strangers = inventory.strangers(self.path) if whole else []
+        return f"holds what the pipeline did not make: {', '.join(strangers[:3])}" if strangers else ""
+
+
+def unreached(roots: list[luigi.Task], downloads: bool) -> list[Unneeded]:
+    """What no root reaches, in the order in which it is removed. Downloads, partial ones too, only on request."""
+    reached = _reached(roots)
+
+    def unneeded(path: Path) -> bool:
+        kept = inventory.stage_of(path).startswith("download-") and not downloads
+        return not kept and inventory.whose(path) not in reached
+
+    found = [path for path in inventory.all_artifacts() if unneeded(path)]
+    work = [path for path in (*inventory.work_folders(), *inventory.parts()) if unneeded(path)]
+    gone = {*found, *work}
+    left = [path for path in inventory.leftovers() if not gone.intersection(path.parents)]
+    return [*(Unneeded(path, artifact=True) for path in found), *map(Unneeded, [*work, *left])]
+
+
+def _reached(roots: list[luigi.Task]) -> set[Path]:
+    """The artifacts of all stages of the roots, and unfinished work that is still of use."""
+    reached: set[Path] = set()
+    seen: dict[Path, artifacts.State] = {}
+    for stage in (stage for root in roots for stage in walk(root)):
+        reached.add(stage.path)
+        state = stage.state(seen)  # for all: it also undoes a replacement that was killed
+        if state.status != "complete" or stage.keeps_work():
+            reached.update(inventory.work_of(stage))
+    return reached
+
+
+def trained_models(unneeded: Iterable[Unneeded]) -> dict[Path, str]:
+    """The trained models among these artifacts, each with its accuracy: 'NAME 76.05'."""
+    paths = {one.path for one in unneeded}
+    runs = [run for run in trained_runs() if run.folder in paths]
+    judged = evaluations.evaluations(runs)
+    return {run.folder: f"{run.name} {accuracies(judged[run.fingerprint])}" for run in runs}
+
+
+def discard(path: Path) -> None:
+    """Remove all of it. An artifact's name goes first, so that a kill in the middle leaves none that is half there."""
+    if path.is_dir() and not path.name.startswith("."):
+        try:
+            path = path.rename(liveness.temporary_name(path))
+        except FileNotFoundError:  # another gc was faster
+            return
+    artifacts.remove(path)
+    if os.path.lexists(path):
+        raise StageError(
+            f"{path}: could not be removed whole; remove it yourself, with the rights that it takes"
+        )
+
+
+def gc(arguments: list[str]) -> int:
+    """List what the given roots do not reach; remove it with --yes."""
+    yes, downloads = "--yes" in arguments, "--downloads" in arguments
+    roots: list[list[str]] = [[]]
+    for word in arguments:
+        if word == "--":
+            roots.append([])
+        elif word not in ("--yes", "--downloads"):
+            roots[-1].append(word)
+    if any(not root or root[0].startswith("-") for root in roots):
+        print(
+            "error: gc needs the task to keep, such as: python -m pipeline gc RunAll --dataset sample",
+            file=sys.stderr,
+        )
+        return 2
+    unneeded = unreached([task_from(root) for root in roots], downloads)
+    models = trained_models(unneeded)
+    sizes: dict[Unneeded, int] = {}
+    for one in unneeded:
+        if why := one.why_kept():
+            print(f"keep {one.path}: {why}")
+            continue
+        sizes[one] = artifacts.size(one.path)
+        print(f"{'remove' if yes else 'would remove'} {human_size(sizes[one]):>12}  {one.path}")
+        if yes:
+            discard(one.path)
+    print(_sum(sizes, models) if sizes else "nothing to remove")
+    if sizes and not yes:
+        print("nothing was removed; add --yes to remove these")
+    return 0
+
+
+def _sum(sizes: dict[Unneeded, int], models: dict[Path, str]) -> str:
+    """'23 artifacts, 221.0 MB, 1 trained model: NAME 76.05'"""
+    whole = sum(one.artifact for one in sizes)
+    parts = [_count(whole, "artifact")] if whole else []
+    if left := len(sizes) - whole:
+        parts.append(_count(left, "piece", " of unfinished work"))
+    parts.append(human_size(sum(sizes.values())))
+    if names := [models[one.path] for one in sizes if one.path in models]:
+        parts.append(f"{_count(len(names), 'trained model')}: {', '.join(names)}")
+    return ", ".join(parts)
+
+
+def _count(number: int, noun: str, more: str = "") -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}{more}"

@@ -1,0 +1,74 @@
+"""`python -m pipeline serve`: a page on which a trained model answers questions about one's own pictures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from data.base.errors import DataError
+
+PICTURES = 12
+HERE = "127.0.0.1"
+
+
+def serve(arguments: list[str]) -> int:
+    """Serve a page that asks a trained model about pictures, until Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline serve", description=serve.__doc__)
+    parser.add_argument("--run", default="", help="a trained run as `runs` lists it (default: the newest)")
+    parser.add_argument(
+        "--host", default=HERE, help=f"address to listen on (default: {HERE}, this machine only)"
+    )
+    parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
+    flags = parser.parse_args(arguments)
+    if flags.port is not None:
+        _check_port(flags.host, flags.port)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with tempfile.TemporaryDirectory(prefix="vqa-serve-") as uploads:
+        # Read by gradio when it is imported: nothing is reported to anyone, and uploads go when this ends.
+        os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": uploads}
+        page, options = _page_of(flags.run, Path(uploads))
+        _, address, _ = page.launch(
+            **options, server_name=flags.host, server_port=flags.port, prevent_thread_lock=True
+        )
+        print(f"{address}  (Ctrl-C ends it)", flush=True)
+        if flags.host not in (HERE, "localhost", "::1"):
+            print("Whoever reaches this address can use the page: it has no password.", flush=True)
+        page.block_thread()
+    return 0
+
+
+def _check_port(host: str, port: int) -> None:
+    """DataError where nothing can listen there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or "it has to be a number from 0 to 65535"
+        raise DataError(
+            f"{host}:{port}: {why}; name another --port, or none for the first free one"
+        ) from error
+
+
+def _page_of(run: str, folder: Path) -> tuple[Any, dict[str, Any]]:
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise DataError(
+            f"the page needs gradio, which is not installed ({error}); to install it: "
+            "pip install -c constraints.txt -e '.[serve]'"
+        ) from error
+    from pipeline.commands.serve.page import OPTIONS, build_page
+    from tasks.library.examples import examples_of
+    from tasks.library.trained_model import load_model
+
+    model = load_model(run)
+    model.prepare()
+    return build_page(model, examples_of(model.run, PICTURES), folder), OPTIONS

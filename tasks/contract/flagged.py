@@ -1,0 +1,86 @@
+"""Tasks whose flags know their defaults: the command line, luigi.cfg, the dataset, the flag."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import luigi
+from luigi.cmdline_parser import CmdlineParser
+
+from data.catalog import entries, sources
+from tasks.setup import flags, settings
+from tasks.setup.user_errors import refuse
+
+
+class Flagged(luigi.Task):
+    """A task whose flags know their defaults, also those that its dataset sets."""
+
+    @classmethod
+    def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> list[tuple[str, Any]]:
+        """Luigi's own, with every flag that was not given filled in (see tasks/setup/flags.py for the order)."""
+        check_settings()
+        values = dict(super().get_param_values(params, args, kwargs))
+        declared = dict(params)
+        experiment = settings.experiment()
+        order = sorted(values, key=lambda name: name not in ("dataset", "image_set"))  # these set others
+        for name in order:
+            if values[name] is None and isinstance(declared[name], flags.Flag):
+                values[name] = cls._default(declared[name], name, values, experiment)
+        flags.check_settled(values, declared)
+        cls.check_flags(values)
+        return [(name, values[name]) for name, _ in params]
+
+    @staticmethod
+    def _default(flag: flags.Flag, name: str, values: dict[str, Any], stated: dict[str, str]) -> Any:
+        if name in (settled := flags.settled(values)):
+            return flag.parse(settled[name])
+        if name in stated:
+            return flag.parse(stated[name])
+        if name != "dataset":
+            for dataset in _datasets_of(values):
+                if name in dataset.defaults:
+                    return flag.parse(dataset.defaults[name])
+        return flag.default
+
+    @classmethod
+    def check_flags(cls, values: dict[str, Any]) -> None:
+        """Complete and refuse flags that depend on each other; here, a layer that was not named."""
+        if "layer" in values:
+            values["layer"] = flags.settled_layer(values["backbone"], values["layer"])
+
+    def clone(self, cls: Any = None, **kwargs: Any) -> Any:
+        """Luigi's own, except that --rerun is never handed on."""
+        return super().clone(cls, **({"rerun": False} | kwargs))
+
+
+def _datasets_of(values: dict[str, Any]) -> list[entries.Dataset]:
+    """The dataset whose defaults hold: the one named, or those that an image set belongs to."""
+    if values.get("dataset"):
+        return [sources.dataset(values["dataset"])]
+    image_set = values.get("image_set")
+    return [
+        dataset
+        for dataset in sources.catalog().datasets.values()
+        if image_set in {split.image_set for split in dataset.splits.values()}
+    ]
+
+
+@cache
+def check_settings() -> None:
+    """Refuse unknown settings, once a process, before any flag is read."""
+    known = {name for name, value in vars(flags).items() if isinstance(value, flags.Flag)}
+    stages = subclasses(Flagged)
+    settings.check({name.lower() for name in known}, {cls.__name__ for cls in stages})
+    parser = CmdlineParser.get_instance()
+    for name in vars(parser.known_args) if parser else ():
+        stage, _, flag = name.partition("_")
+        if stage in {cls.__name__ for cls in stages} and getattr(parser.known_args, name):
+            flag = flag.replace("_", "-")
+            refuse(f"--{stage}-{flag} would not reach every stage that needs it; write --{flag}")
+
+
+def subclasses(cls: type) -> set[type]:
+    """The class and all that are made from it."""
+    children: list[type] = cls.__subclasses__()
+    return {cls}.union(*map(subclasses, children))

@@ -1,0 +1,274 @@
+"""The contract of every stage: where its artifact lies, when it is done, and how it is made.
+
+Plain Luigi calls a task done when a file exists, which is how stale and half-written results are born. A Stage's
+artifact is a folder whose path names everything that decides its content, written elsewhere and moved into place
+by one rename, with a manifest that says what it holds and what it was made from. docs/cache.md explains the rules.
+
+To write a stage: a sentence, the flags, `inputs` (what it needs), `build` (one call that fills a folder).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import socket
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import luigi
+
+from data.base.errors import refusal
+from tasks.contract import artifacts, liveness, publish
+from tasks.contract.artifacts import State
+from tasks.contract.flagged import Flagged
+from tasks.contract.source import source_digest
+from tasks.setup import settings
+from tasks.setup.stage_progress import StageProgress
+from tasks.setup.user_errors import StageError
+
+logger = logging.getLogger("luigi-interface")
+PROCESS_STARTED = time.time()
+
+
+class Stage(Flagged):
+    """One artifact. Subclasses state flags, `inputs` and `build`; everything else is here."""
+
+    version: ClassVar[int] = 1
+    """Bump it when the same inputs and flags come to mean other bytes: old artifacts are then left aside."""
+    named_by: ClassVar[tuple[str, ...]] = ("dataset",)
+    """The flags whose values a person should read in the folder's name."""
+    extras: ClassVar[tuple[str, ...]] = ()
+    """Patterns of files for people (plots, logs): size-checked, but no part of the digest."""
+    contents: ClassVar[tuple[str, ...]] = ()
+    """Patterns of all its files: by these `gc` knows an artifact that has lost its manifest."""
+
+    rerun = luigi.BoolParameter(
+        default=False, significant=False, positional=False, description="make this stage's artifact again"
+    )
+
+    def inputs(self) -> dict[str, Stage]:
+        """The stages that this one reads, each under the name that the manifest uses."""
+        return {}
+
+    def build(self, folder: Path) -> dict[str, Any]:
+        """Fill the new folder; return facts for the manifest (counts, rates, warnings)."""
+        raise NotImplementedError
+
+    def keeps_work(self) -> bool:
+        """Is unfinished work of use when the artifact is in its place? Else it is then removed."""
+        return False
+
+    def identity(self) -> dict[str, Any]:
+        """What else decides the content: a pinned sha256 of something from outside."""
+        return {}
+
+    def costs(self) -> dict[str, int]:
+        """For `plan`: bytes to `download` and bytes of `disk` that building would take, as far as known."""
+        return {}
+
+    def room(self) -> int:
+        """Bytes that must be free before `build` begins: its costs, less what unfinished work holds already."""
+        return self.costs().get("disk", 0) - artifacts.size(self.work_folder())
+
+    def units(self) -> int | None:
+        """For `plan`: how many (pictures, bytes) `seconds` grows with, to be given as facts['units'] too."""
+        return None
+
+    # -- the path says what it is ---------------------------------------------------------------
+
+    @cached_property
+    def upstream(self) -> dict[str, Stage]:
+        return self.inputs()
+
+    @cached_property
+    def key(self) -> dict[str, Any]:
+        """Everything that decides the artifact's content; its hash is in the folder's name."""
+        significant = {name: getattr(self, name) for name, flag in self.get_params() if flag.significant}
+        return {
+            "stage": self.get_task_family(),
+            "version": self.version,
+            "parameters": significant | self.identity(),
+            "upstream": {name: stage.fingerprint for name, stage in self.upstream.items()},
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return artifacts.fingerprint(self.key)
+
+    @cached_property
+    def slug(self) -> str:
+        text = "-".join(str(getattr(self, name)) for name in self.named_by)
+        return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:80]
+
+    @cached_property
+    def path(self) -> Path:
+        return settings.artifacts_folder() / self.stage_name() / f"{self.slug}-{self.fingerprint}"
+
+    @classmethod
+    def stage_name(cls) -> str:
+        """ExtractFeatures → extract-features."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", cls.get_task_family()).lower()
+
+    def work_folder(self) -> Path:
+        """Where unfinished work that is worth keeping lies (parts, shards, snapshots), until gc."""
+        return settings.artifacts_folder() / ".work" / f"{self.stage_name()}-{self.work_key()}"
+
+    def work_key(self) -> str:
+        return self.fingerprint
+
+    # -- done, and honestly so ------------------------------------------------------------------
+
+    def requires(self) -> dict[str, Stage]:
+        return self.upstream
+
+    def output(self) -> luigi.LocalTarget:
+        return luigi.LocalTarget(str(self.path / artifacts.MANIFEST))
+
+    def complete(self) -> bool:
+        """Is the artifact there, whole, and made from inputs as they are now? Reads manifests and sizes only."""
+        if self.rerun and not self._made_by_this_run():
+            return False
+        return self.state().status == "complete"
+
+    def state(self, seen: dict[Path, State] | None = None) -> State:
+        """As `artifacts.inspect`, and 'stale' where an input that still exists is not what this was made from.
+
+        Looks through to all that is upstream, because Luigi looks no further than the first complete task. An input
+        that is gone was pruned: nothing is stale for that. `seen` shares the answers within one walk.
+        """
+        seen = {} if seen is None else seen
+        if self.path not in seen:
+            seen[self.path] = self._inspect(seen)
+        return seen[self.path]
+
+    def _inspect(self, seen: dict[Path, State]) -> State:
+        state = artifacts.inspect(self.path, self.get_task_family())
+        if state.status != "complete" or state.manifest is None:
+            return state
+        if state.manifest["key"] != json.loads(json.dumps(self.key)):
+            return State("damaged", "damaged: manifest.json is of another artifact", state.manifest)
+        for name, stage in self.upstream.items():
+            above = stage.state(seen)
+            if above.status in ("damaged", "stale"):
+                return State("stale", f"input {name} must be rebuilt", state.manifest)
+            recorded = state.manifest["inputs"].get(name, {}).get("digest")
+            if above.manifest is not None and above.manifest["digest"] != recorded:
+                return State("stale", f"input {name} rebuilt, with other bytes", state.manifest)
+        return state
+
+    def _made_by_this_run(self) -> bool:
+        manifest = artifacts.inspect(self.path).manifest or {}
+        return bool(manifest.get("finished", 0) > PROCESS_STARTED)
+
+    # -- making it ------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Build in a temporary sibling, describe, flush, rename: all or nothing, whatever is killed when."""
+        if self.complete():  # the inputs were repaired and came out the same: nothing to do
+            logger.info("%s: kept, its inputs came out as they were", self.stage_name())
+            return
+        started = time.time()
+        self.warnings: list[str] = []
+        self.progress = StageProgress(self, self.stage_name())
+        folder = liveness.temporary_name(self.path)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            artifacts.sweep(self.path)
+            self.need_room(self.room())
+            folder.mkdir()
+            used = self._read_inputs()
+            facts = self.build(folder)
+            self._describe(folder, used, facts, started)
+            ours = publish.publish(folder, self.path, keep=self.complete)
+        except Exception as error:
+            if not self.complete():
+                if isinstance(error, OSError):
+                    raise StageError(refusal(error, self.path)) from error
+                raise
+            ours = False  # another run was faster, and has removed the work that we were about to use
+        finally:
+            self.progress.close()
+            if os.path.lexists(folder):
+                artifacts.remove(folder)
+        if not self.keeps_work():
+            shutil.rmtree(self.work_folder(), ignore_errors=True)
+        if ours:
+            logger.info("built %s in %.1f s: %s", self.get_task_family(), time.time() - started, self.path)
+        else:
+            logger.info("%s: another run made the same artifact first; it is kept", self.stage_name())
+
+    def need_room(self, size: int) -> None:
+        """Refuse, before the work, what the disk has no room for."""
+        folder, free = settings.artifacts_folder(), shutil.disk_usage(self.path.parent).free
+        if size > free:
+            advice = "make room (gc lists what no longer counts), or put [paths] artifacts on another disk"
+            raise StageError(f"needs {size:,} bytes, but {folder} has only {free:,} free; {advice}")
+
+    def _read_inputs(self) -> dict[str, dict[str, str]]:
+        """Hash every input before it is read: a flipped byte shows here, and marks that artifact for repair."""
+        used = {}
+        for name, stage in self.upstream.items():
+            state = artifacts.inspect(stage.path, stage.get_task_family())
+            if state.manifest is None or state.status != "complete":
+                raise StageError(f"input {name} ({stage.path}): {state.why}; run the same command again")
+            if wrong := artifacts.verify(stage.path, state.manifest):
+                raise StageError(
+                    f"input {name} ({stage.path}) is damaged: {'; '.join(wrong)}. It is marked; run the same command "
+                    "again and it is rebuilt"
+                )
+            used[name] = {"path": str(stage.path), "digest": state.manifest["digest"]}
+        return used
+
+    def _describe(self, folder: Path, used: dict[str, Any], facts: dict[str, Any], started: float) -> None:
+        from tasks.contract.environment import environment
+
+        files = artifacts.describe(folder)
+        if not files:
+            raise StageError(f"{self.stage_name()} wrote nothing")
+        finished = time.time()
+        manifest = {
+            "manifest_version": artifacts.MANIFEST_VERSION,
+            "key": self.key,
+            "files": files,
+            "digest": artifacts.digest(files, self.extras),
+            "inputs": used,
+            "started": started,
+            "finished": finished,
+            "seconds": round(finished - started, 3),
+            "host": socket.gethostname(),
+            "source": source_digest(type(self)),
+            "facts": facts,
+            "warnings": self.warnings,
+            **environment(),
+        }
+        artifacts.write_json(folder / artifacts.MANIFEST, manifest)
+
+    def warn(self, message: str) -> None:
+        """Say it in the log and keep it in the manifest."""
+        logger.warning("%s: %s", self.stage_name(), message)
+        self.warnings.append(message)
+
+    def file(self, name: str, file: str) -> Path:
+        """A file of an input's artifact."""
+        return self.upstream[name].path / file
+
+
+def walk(root: luigi.Task) -> list[Stage]:
+    """Every stage that `root` needs and itself, each once, inputs first."""
+    order: dict[str, Stage] = {}
+
+    def visit(task: luigi.Task) -> None:
+        if task.task_id in order:
+            return
+        for need in luigi.task.flatten(task.requires()):
+            visit(need)
+        if isinstance(task, Stage):
+            order[task.task_id] = task
+
+    visit(root)
+    return list(order.values())

@@ -1,0 +1,1 @@
+"""Feature extraction in shards, on this machine or on a Ray cluster. Nothing here knows Luigi."""

@@ -1,0 +1,1 @@
+"""Finished artifacts, read: trained runs, their evaluations, and models to ask."""

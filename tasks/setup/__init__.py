@@ -1,0 +1,1 @@
+"""Flags, settings, logs and processes: what a run needs before its first stage."""

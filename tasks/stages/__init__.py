@@ -1,0 +1,1 @@
+"""The Luigi stages, a file a concern."""

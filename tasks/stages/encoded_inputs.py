@@ -1,0 +1,87 @@
+"""Encoded questions and the pictures that they are about, read together: what TrainModel and PredictAnswers share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from data.catalog import sources
+from tasks.contract.stage import Stage
+from tasks.stages.extract import ExtractFeatures
+from tasks.stages.imported import maker
+from tasks.stages.text import EncodeQuestions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def question_inputs(stage: Any, split: str) -> dict[str, Stage]:
+    """The encoded questions of each part of `split`, and the features of their pictures if the model sees them."""
+    dataset = sources.dataset(stage.dataset)
+    needs: dict[str, Stage] = {}
+    for part in dataset.parts(split):
+        needs[f"questions-{part}"] = maker(stage, EncodeQuestions, split=part)
+        if sees_pictures(stage.model):
+            image_set = dataset.split(part).image_set
+            needs[f"features-{part}"] = maker(stage, ExtractFeatures, split=part, image_set=image_set)
+    return needs
+
+
+def sees_pictures(model: str) -> bool:
+    """Known here without torch; a test compares it with models.classifiers.build."""
+    return model != "language-only"
+
+
+@dataclass(frozen=True)
+class Questions:
+    """tokens (Q, 26) int32, question_ids (Q,) int64, rows (Q,) int64 into `features` laid end to end.
+
+    kept (A,) bool says which of all the encoded questions these are: those whose picture has features.
+    features: one (N, ...) float16 array a part, or None; space: what the features are, for binding a model to them.
+    """
+
+    tokens: np.ndarray
+    question_ids: np.ndarray
+    rows: np.ndarray
+    kept: np.ndarray
+    features: list[np.ndarray] | None
+    space: str
+
+
+def read_questions(stage: Stage, parts: tuple[str, ...]) -> Questions:
+    """Read what `question_inputs` asked for, less the questions whose pictures were left out of the features."""
+    import numpy as np
+
+    from data.pictures.feature_file import read_features
+    from data.text.pairing import check_images
+    from data.text.questions import read_encoded
+
+    dataset = sources.dataset(stage.dataset)
+    encoded = [read_encoded(stage.file(f"questions-{part}", "questions.h5")) for part in parts]
+    tokens = np.concatenate([part.tokens for part in encoded])
+    question_ids = np.concatenate([part.question_ids for part in encoded])
+    if f"features-{parts[0]}" not in stage.upstream:
+        rows, kept = np.zeros(len(tokens), np.int64), np.ones(len(tokens), bool)
+        return Questions(tokens, question_ids, rows, kept, None, "none")
+    stores = [read_features(stage.file(f"features-{part}", "features.h5")) for part in parts]
+    rows_of_parts, before = [], 0
+    for part, questions, store in zip(parts, encoded, stores, strict=True):
+        # Only pictures that ExtractFeatures was allowed to leave out may be missing; any other id is an error.
+        facts = stage.upstream[f"features-{part}"].state().manifest or {}
+        bad = facts["facts"]["bad_images"]
+        image_set = dataset.split(part).image_set
+        rows = store.rows(questions.image_ids, missing=-1)
+        if not np.isin(questions.image_ids[rows < 0], bad).all():
+            there = [*store.image_ids.tolist(), *bad]
+            check_images(questions.image_ids.tolist(), there, f"{part}: {image_set}")
+        rows_of_parts.append(np.where(rows < 0, rows, rows + before))
+        before += len(store.image_ids)
+    rows = np.concatenate(rows_of_parts)
+    kept = rows >= 0
+    if not kept.all():
+        stage.warn(f"{(~kept).sum():,} questions are about pictures without features and are left out")
+    about = stores[0].attributes
+    space = ", ".join(f"{name}={about[name]}" for name in ("backbone", "layer", "weights", "transform"))
+    return Questions(
+        tokens[kept], question_ids[kept], rows[kept], kept, [store.features for store in stores], space
+    )

@@ -1,0 +1,149 @@
+"""Two models side by side: right in what it counts, silent where nothing compares, harmless whatever texts say."""
+
+from __future__ import annotations
+
+import pytest
+from pages import EVIL, HARM, OVERFLOW, jpeg, judged, look
+
+from data.report import comparison_page
+from data.report.charts import compared_charts
+from data.report.comparison_page import (
+    Comparison,
+    Side,
+    format_comparison,
+    render_comparison,
+    write_comparison,
+)
+
+
+def accuracy(overall, number=50.0):
+    seed = {"loss": 0.5, "exact_match": overall / 100, "any_of_ten": 0.7, "loss_questions": 4}
+    by_type = {"other": overall, "number": number}
+    return {
+        "overall": overall,
+        "perAnswerType": by_type,
+        "perQuestionType": {"what color is the": overall},
+        "seed": seed,
+    }
+
+
+def side(name, overall=None, epochs=3, **others):
+    parameters = {"model": "deeper-lstm", "dataset": "sample", "epochs": epochs, "hidden": 64}
+    history = [{"epoch": e, "loss": 2 / e, "exact_match": 1 - 1 / e} for e in range(1, epochs + 1)]
+    figures = accuracy(overall) if overall is not None else {}
+    return Side(name, parameters, history, figures, made_with={"device": "cpu"}, **others)
+
+
+ANSWERS = [("red", "red"), ("red", "blue"), ("blue", "red"), ("blue", "blue"), ("red", "blue")]
+
+
+def both(about="sample val, open-ended", answers=ANSWERS, first=60.0, second=40.0, **others):
+    pairs = [(judged(k, one), judged(k, other)) for k, (one, other) in enumerate(answers)]
+    values = {
+        "first": side("a-1", first),
+        "second": side("b-2", second, epochs=5),
+        "about": about,
+        "pairs": pairs,
+    }
+    return Comparison(**values | others)
+
+
+def test_what_differs_is_named_and_nothing_else():
+    assert comparison_page.differences({"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 5, "d": 4}) == [
+        ("b", 2, 5),
+        ("c", 3, "–"),
+        ("d", "–", 4),
+    ]
+
+
+def test_figures_stand_side_by_side_with_the_difference():
+    overall, number, other = comparison_page.figures(both())
+    assert (overall["first"], overall["second"], overall["gain"]) == (60.0, 40.0, -20.0)
+    assert (number["name"], number["gain"], other["name"]) == ("number", 0.0, "other")
+    (kind,) = comparison_page.question_types(both())
+    assert kind == {"name": "what color is the", "first": 60.0, "second": 40.0, "gain": -20.0, "count": 5}
+
+
+def test_questions_that_one_gets_right_and_the_other_wrong_are_counted():
+    found = comparison_page.outcomes(both())
+    assert found["only_first"] == [1, 4] and found["only_second"] == [2]
+    assert (found["both"], found["neither"], found["same"], found["questions"]) == (1, 1, 2, 5)
+    # Differences of 0, -100, 100, 0, -100 points: mean -20, standard deviation sqrt(7000).
+    assert found["margin"] == pytest.approx(1.96 * 7000**0.5 / 5**0.5)
+
+
+def test_a_question_that_is_partly_right_is_no_disagreement():
+    pair = (
+        judged(0, "red", humans=["red"] * 8 + ["blue"] * 2),
+        judged(0, "blue", humans=["red"] * 8 + ["blue"] * 2),
+    )
+    found = comparison_page.outcomes(both(pairs=[pair]))
+    assert found["only_first"] == [] and found["margin"] is None
+
+
+def test_the_page_shows_both_answers_the_curves_and_the_verdict():
+    page, facts = render_comparison(both(), jpeg)
+    assert facts == {"questions": 5, "only_first": 2, "only_second": 1, "gallery": 3}
+    assert "A is <strong>20.00 points</strong> better" in page and "within chance over 5 questions" in page
+    assert page.count('data-mark="first"') == 2 and page.count('data-mark="second"') == 1
+    assert page.count("data:image/jpeg;base64,") == 3
+    assert "<td>epochs</td><td>3</td><td>5</td>" in page and "<td>hidden</td>" not in page
+    assert page.count("<polyline") == 4
+
+
+def test_a_difference_beyond_chance_is_called_so():
+    answers = [("blue", "red")] * 30 + [("red", "red")] * 20
+    page, _ = render_comparison(both(answers=answers, first=40.0, second=100.0), jpeg)
+    assert "B is <strong>60.00 points</strong> better" in page and "beyond chance" in page
+
+
+def test_curves_of_two_trainings_share_one_chart():
+    loss, match = compared_charts({"A": side("a", epochs=2).history, "B": side("b", epochs=8).history})
+    assert [series["place"] for series in loss["series"]] == ["first", "second"]
+    assert loss["columns"][-1]["label"] == "8" and match["title"] == "Exact match"
+    # Both begin at the same place; the shorter ends where its last epoch is on the longer's axis.
+    short, long = (series["points"].split() for series in loss["series"])
+    assert short[:2] == long[:2] and len(short) == 2 and len(long) == 8
+
+
+def test_where_nothing_compares_no_difference_is_given():
+    remark = "A was judged on sample and B on vqa-v1."
+    data = both(about="", pairs=(), remarks=[remark])
+    page, facts = render_comparison(data, jpeg)
+    assert remark in page and "can't be ranked" in page and "points</strong>" not in page
+    assert "Where they disagree" not in page and facts["questions"] == 0
+    text = format_comparison(data, facts)
+    assert remark in text and "-20.00" not in text and "60.00" in text
+
+
+def test_a_model_that_was_not_judged_has_a_dash():
+    data = both(about="", pairs=(), second=None)
+    page, facts = render_comparison(data, jpeg)
+    assert "soft" in page and "–" in format_comparison(data, facts)
+    assert "Accuracy" not in render_comparison(both(about="", pairs=(), first=None, second=None), jpeg)[0]
+
+
+def test_the_text_has_the_figures():
+    data = both()
+    text = format_comparison(data, render_comparison(data, jpeg)[1])
+    assert "epochs: 3 → 5" in text and "-20.00" in text
+    assert "of 5 questions A alone is right on 2, B alone on 1" in text
+
+
+def test_a_browser_shows_html_as_text_and_filters(tmp_path):
+    evil = {"question": EVIL, "question_type": EVIL, "answer_type": EVIL}
+    pair = (judged(9, EVIL, EVIL, top=[(EVIL, 1.0)], **evil), judged(9, "blue", EVIL, **evil))
+    data = both()
+    data = both(pairs=[*data.pairs, pair], first=60.0, remarks=[EVIL])
+    write_comparison(tmp_path / "page.html", data, jpeg)
+    assert look(tmp_path / "page.html", HARM) == ["", 1]
+    script = """
+    const form = page.querySelector(".filters");
+    form.elements.namedItem("mark").value = "first";
+    form.elements.namedItem("mark").dispatchEvent(new view.Event("input", {bubbles: true}));
+    return [page.querySelectorAll(".card:not([hidden])").length, form.querySelector("output").textContent,
+            [...page.querySelectorAll(".card h3")].some((title) => title.textContent.includes("<script>"))];
+    """
+    assert look(tmp_path / "page.html", script) == [3, "3 of 4 shown", True]
+    wide, page = look(tmp_path / "page.html", OVERFLOW, 390)
+    assert wide <= page

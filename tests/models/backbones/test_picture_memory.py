@@ -1,0 +1,89 @@
+"""A picture takes what its pixels need while it is decoded, and nothing afterwards."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hostile import png_that_claims
+
+from models.backbones.decoding import PictureError, decode
+
+RESETS = Path("/proc/self/clear_refs")
+measures = pytest.mark.skipif(not RESETS.exists(), reason="the system keeps no peak that can be set back")
+
+SCRIPT = """
+import io, json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from PIL import Image
+from models import memory, pictures
+
+SIZE = (3200, 2500)
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
+KINDS = {
+    "RGB": ("PNG", "RGB", {}),
+    "transparent, turned": ("PNG", "RGBA", {"exif": TURNED}),
+    "transparent grey": ("PNG", "LA", {}),
+    "transparent palette": ("PNG", "P", {"transparency": 0}),
+    "16 bits": ("PNG", "I;16", {}),
+    "TIFF": ("TIFF", "RGBA", {"compression": "tiff_lzw"}),
+    "BMP": ("BMP", "L", {}),
+    "JPEG, turned": ("JPEG", "RGB", {"exif": TURNED}),
+    "JPEG, CMYK": ("JPEG", "CMYK", {}),
+    "JPEG, progressive": ("JPEG", "RGB", {"progressive": True, "subsampling": 0}),
+    "WebP": ("WEBP", "RGBA", {"method": 0}),
+}
+
+def encoded(size, kind, mode, options):
+    file = io.BytesIO()
+    Image.new(mode, size).save(file, kind, **options)
+    return file.getvalue()
+
+def field(name):
+    return int(Path("/proc/self/status").read_text().split(name + ":")[1].split()[0]) * 1024
+
+def measured(function, *arguments):
+    "Bytes a pixel at the peak, and left at the end."
+    memory.give_back()
+    before = field("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    function(*arguments)
+    return [(field(name) - before) / (SIZE[0] * SIZE[1]) for name in ("VmHWM", "VmRSS")]
+
+taken = {}
+for name, kind in KINDS.items():
+    pictures.decode(encoded((64, 64), *kind))  # what a format's first picture loads stays
+    taken[name] = measured(pictures.decode, encoded(SIZE, *kind))
+
+pictures.LARGE_PIXELS = SIZE[0] * SIZE[1] - 1
+with ThreadPoolExecutor(4) as pool, memory.memory_kept():
+    def four(data):
+        list(pool.map(pictures.decode, [data] * 4))
+    four(encoded((64, 64), *KINDS["RGB"]))
+    taken["four at once"] = measured(four, encoded(SIZE, *KINDS["RGB"]))
+print(json.dumps(taken))
+"""
+
+
+@measures
+def test_a_picture_takes_what_its_pixels_need_and_large_ones_do_so_in_turn() -> None:
+    """Four bytes a pixel in Pillow and three as RGB; more only where a decoder itself keeps the whole picture."""
+    words = [sys.executable, "-c", SCRIPT]
+    found = subprocess.run(words, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
+    taken = json.loads(found.stdout)
+    need = {"JPEG, progressive": 9, "WebP": 16}
+    assert {name: peak for name, (peak, _) in taken.items() if not peak < need.get(name, 7) + 1.5} == {}
+    peak, left = taken["four at once"]
+    assert peak > 5 and left < 1.5
+
+
+@pytest.mark.parametrize("size", [(1, 90_000_000), (90_000_000, 1), (900, 100_001)])
+def test_a_picture_of_absurd_length_is_refused_by_its_header(size: tuple[int, int]) -> None:
+    """Not many pixels, but resizing them would take many times their bytes."""
+    with pytest.raises(PictureError, match="a side of more than 100,000"):
+        decode(png_that_claims(*size))

@@ -1,0 +1,277 @@
+"""The contract, on three toy stages: a path that says what it is, all or nothing, never stale, cheap to check."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import luigi
+import pytest
+
+from tasks.contract import artifacts as files
+from tasks.contract import publish
+from tasks.contract.stage import Stage, walk
+from tasks.setup import flags
+from tasks.setup.user_errors import StageError, UsageError
+
+BUILT: list[str] = []
+
+
+class ToySource(Stage):
+    named_by = ("seed",)
+    seed = flags.SEED
+    content = "stable"
+
+    def build(self, folder):
+        BUILT.append("ToySource")
+        (folder / "numbers.txt").write_text(f"{type(self).content} {self.seed}")
+        return {}
+
+
+class ToyDouble(Stage):
+    named_by = ("seed",)
+    extras = ("*.log",)
+    seed = flags.SEED
+    epochs = flags.EPOCHS
+    device = luigi.Parameter(default="cpu", significant=False, positional=False)
+
+    def inputs(self):
+        return {"source": self.clone(ToySource)}
+
+    def build(self, folder):
+        BUILT.append("ToyDouble")
+        (folder / "twice.txt").write_text(self.file("source", "numbers.txt").read_text() * 2)
+        (folder / "when.log").write_text(str(time.time_ns())[-6:])
+        return {"epochs": self.epochs}
+
+
+class ToyEnd(Stage):
+    named_by = ("seed",)
+    seed = flags.SEED
+
+    def inputs(self):
+        return {"double": self.clone(ToyDouble, epochs=3)}
+
+    def build(self, folder):
+        BUILT.append("ToyEnd")
+        (folder / "end.txt").write_text("end")
+        return {}
+
+
+@pytest.fixture(autouse=True)
+def fresh(artifacts):
+    BUILT.clear()
+    ToySource.content = "stable"
+    return artifacts
+
+
+def again(**flags):
+    """The same task as a later process would see it."""
+    luigi.Task.clear_instance_cache()
+    return ToyEnd(seed=1, **flags)
+
+
+def run(task, **options):
+    BUILT.clear()
+    good = luigi.build([task], local_scheduler=True, log_level="WARNING", **options)
+    return good, list(BUILT)
+
+
+def test_builds_what_it_needs_once_and_then_nothing():
+    assert run(again()) == (True, ["ToySource", "ToyDouble", "ToyEnd"])
+    assert run(again()) == (True, [])
+
+
+def test_path_names_stage_flags_and_fingerprint(fresh):
+    stage = ToyDouble(seed=7, epochs=2)
+    assert stage.path == fresh / "toy-double" / f"7-{stage.fingerprint}"
+    assert len(stage.fingerprint) == 16
+
+
+def test_significant_flags_and_upstream_move_the_path_and_insignificant_ones_do_not():
+    base = ToyDouble(seed=1, epochs=2)
+    assert ToyDouble(seed=1, epochs=3).path != base.path
+    assert ToyDouble(seed=1, epochs=2, device="cuda").path == base.path
+    assert ToyDouble(seed=1, epochs=2, rerun=True).path == base.path
+    assert ToyEnd(seed=2).fingerprint != ToyEnd(seed=1).fingerprint
+
+
+def test_manifest_holds_key_files_inputs_and_a_digest_without_extras():
+    run(again())
+    double = ToyDouble(seed=1, epochs=3)
+    manifest = json.loads((double.path / "manifest.json").read_text())
+    assert manifest["key"] == double.key
+    assert manifest["files"]["twice.txt"] == {"size": 16, "sha256": files.sha256(double.path / "twice.txt")}
+    assert set(manifest["files"]) == {"twice.txt", "when.log"}
+    assert manifest["inputs"]["source"]["digest"] == double.upstream["source"].state().manifest["digest"]
+    only_results = {name: entry for name, entry in manifest["files"].items() if name != "when.log"}
+    assert manifest["digest"] == files.digest(only_results, ())
+    assert manifest["facts"] == {"epochs": 3} and manifest["seconds"] >= 0
+
+
+@pytest.mark.parametrize("harm", ["truncate", "delete", "folder", "no manifest", "bad manifest", "foreign"])
+def test_damage_is_seen_and_only_that_is_repaired(harm):
+    run(again())
+    source = ToySource(seed=1)
+    target, manifest = source.path / "numbers.txt", source.path / "manifest.json"
+    if harm == "truncate":
+        target.write_text("x")
+    elif harm == "delete":
+        target.unlink()
+    elif harm == "folder":
+        target.unlink()
+        target.mkdir()
+    elif harm == "no manifest":
+        manifest.unlink()
+    elif harm == "bad manifest":
+        manifest.write_text("{")
+    else:
+        manifest.write_text(manifest.read_text().replace('"ToySource"', '"ToyEnd"'))
+    assert source.state().why.startswith("damaged")
+    # Repaired to the same bytes: what was made from it is left alone.
+    assert run(again()) == (True, ["ToySource"])
+    assert source.state().status == "complete"
+
+
+def test_an_input_rebuilt_to_other_bytes_rebuilds_what_was_made_from_it():
+    run(again())
+    (ToySource(seed=1).path / "numbers.txt").unlink()
+    ToySource.content = "changed"
+    good, built = run(again())
+    assert good and built == ["ToySource", "ToyDouble", "ToyEnd"]
+
+
+def test_a_file_for_people_does_not_count():
+    run(again())
+    (ToyDouble(seed=1, epochs=3).path / "when.log").unlink()
+    assert run(again()) == (True, ["ToyDouble"])
+
+
+def test_pruned_inputs_are_not_missed_until_needed():
+    run(again())
+    files.remove(ToySource(seed=1).path)
+    files.remove(ToyDouble(seed=1, epochs=3).path)
+    assert run(again()) == (True, [])
+    files.remove(ToyEnd(seed=1).path)
+    assert run(again()) == (True, ["ToySource", "ToyDouble", "ToyEnd"])
+
+
+def test_flipped_byte_is_found_when_read_marked_and_then_repaired():
+    run(again())
+    source, double = ToySource(seed=1), ToyDouble(seed=1, epochs=3)
+    (source.path / "numbers.txt").write_text("stAble 1")
+    files.remove(double.path)
+    files.remove(ToyEnd(seed=1).path)
+    good, built = run(again())
+    assert not good and built == []
+    assert "numbers.txt has sha256" in source.state().why
+    assert run(again()) == (True, ["ToySource", "ToyDouble", "ToyEnd"])
+
+
+def test_rerun_makes_the_root_again_and_nothing_below_it(monkeypatch):
+    run(again())
+    time.sleep(0.01)
+    monkeypatch.setattr("tasks.contract.stage.PROCESS_STARTED", time.time())
+    assert run(again(rerun=True)) == (True, ["ToyEnd"])
+    assert all(not stage.rerun for stage in walk(again(rerun=True))[:-1])
+
+
+def test_a_failed_rerun_keeps_the_old_artifact(monkeypatch):
+    run(again())
+    before = (ToyEnd(seed=1).path / "manifest.json").read_bytes()
+    monkeypatch.setattr("tasks.contract.stage.PROCESS_STARTED", time.time())
+
+    def fail(self, folder):
+        (folder / "half.txt").write_text("half")
+        raise StageError("no")
+
+    monkeypatch.setattr(ToyEnd, "build", fail)
+    good, _ = run(again(rerun=True))
+    assert not good and (ToyEnd(seed=1).path / "manifest.json").read_bytes() == before
+    assert [path.name for path in ToyEnd(seed=1).path.parent.iterdir()] == [ToyEnd(seed=1).path.name]
+
+
+def test_a_stage_that_writes_nothing_fails(monkeypatch):
+    monkeypatch.setattr(ToySource, "build", lambda self, folder: {})
+    good, _ = run(ToySource(seed=1))
+    assert not good and not ToySource(seed=1).path.exists()
+
+
+def test_a_bumped_version_moves_every_path_downstream(monkeypatch):
+    before = ToyEnd(seed=1).path
+    monkeypatch.setattr(ToySource, "version", 2)
+    assert again().path != before
+
+
+def test_a_stage_killed_while_it_builds_leaves_no_artifact_and_its_litter_is_swept(fresh):
+    child = multiprocessing.get_context("fork").Process(target=_build_for_ever)
+    child.start()
+    folder = ToySource(seed=1).path.parent
+    deadline = time.time() + 20
+    while not list(folder.glob(".tmp-*/half.txt")) and time.time() < deadline:
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    assert list(folder.glob(".tmp-*")) and not ToySource(seed=1).complete()
+    assert run(ToySource(seed=1)) == (True, ["ToySource"])
+    assert not list(folder.glob(".tmp-*"))
+
+
+def _build_for_ever():
+    def slow(self, folder):
+        (folder / "half.txt").write_text("half")
+        time.sleep(60)
+
+    ToySource.build = slow
+    ToySource(seed=1).run()
+
+
+def test_two_at_once_both_succeed_and_one_artifact_results(fresh):
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(4)
+    children = [context.Process(target=_build_together, args=(barrier,)) for _ in range(4)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(30)
+    assert [child.exitcode for child in children] == [0] * 4
+    names = [path.name for path in (fresh / "toy-source").iterdir()]
+    assert names == [ToySource(seed=1).path.name] and ToySource(seed=1).complete()
+
+
+def _build_together(barrier):
+    original = ToySource.build
+
+    def wait(self, folder):
+        barrier.wait(20)
+        return original(self, folder)
+
+    ToySource.build = wait
+    ToySource(seed=1).run()
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_replacing_a_damaged_artifact_with_and_without_an_atomic_exchange(monkeypatch, exchange):
+    if not exchange:
+        monkeypatch.setattr(publish, "_exchange", lambda one, other: False)
+    run(again())
+    source = ToySource(seed=1)
+    (source.path / "numbers.txt").unlink()
+    assert run(ToySource(seed=1)) == (True, ["ToySource"])
+    assert [path.name for path in source.path.parent.iterdir()] == [source.path.name]
+
+
+def test_a_replacement_killed_between_its_two_renames_is_undone():
+    run(again())
+    source = ToySource(seed=1)
+    source.path.rename(source.path.parent / f".old-{source.path.name}-host-1-1")
+    assert source.state().status == "complete"
+    assert run(again()) == (True, [])
+
+
+def test_wrong_values_from_python_are_refused():
+    with pytest.raises(UsageError, match=r"--seed -1"):
+        ToySource(seed=-1)
