@@ -141,10 +141,10 @@ def test_trainval_needs_both_image_sets(artifacts):
 
 def test_a_weights_file_counts_by_its_content(artifacts, tmp_path):
     one, two = tmp_path / "a.pth", tmp_path / "b.pth"
-    one.write_bytes(b"1")
-    two.write_bytes(b"1")
+    one.write_bytes(b"PK\x03\x041")
+    two.write_bytes(b"PK\x03\x041")
     paths = {pipeline.ExtractFeatures(weights=str(file)).path for file in (one, two)}
-    two.write_bytes(b"2")
+    two.write_bytes(b"PK\x03\x042")
     os.utime(two, ns=(1, 1))
     luigi.Task.clear_instance_cache()
     assert len(paths) == 1 and pipeline.ExtractFeatures(weights=str(two)).path not in paths
