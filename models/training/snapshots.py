@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from models.tensors import write_tensors
 
 KEPT = 2  # the newest, and one more should the disk lose it
 STATES = {"rmsprop": 1, "adamw": 2}  # arrays of a weight's size that each optimiser keeps
+_NAME = re.compile(r"epoch-([0-9]+)\.json")
 STALE = 600  # seconds after which a temporary file has no writer any more
 
 
@@ -85,7 +87,7 @@ def read_snapshot(folder: Path, epochs: int, identity: dict[str, Any]) -> Snapsh
     One that was not finished or is damaged is passed over: the run ends at the same bits from an earlier one.
     Raises ModelError where the folder belongs to another run.
     """
-    for path in sorted(folder.glob("epoch-*.json"), reverse=True):
+    for path in reversed(_oldest_first(folder)):
         facts = _facts(path)
         tensors = path.with_suffix(".safetensors")
         if facts is None or facts["epoch"] > epochs:
@@ -142,9 +144,15 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _oldest_first(folder: Path) -> list[Path]:
+    """The JSON files of snapshots by their epoch: as text, epoch-10000 comes before epoch-9999."""
+    named = [(match, path) for path in folder.glob("epoch-*.json") if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted((int(match[1]), path) for match, path in named)]
+
+
 def _tidy(folder: Path) -> None:
     """Drop old snapshots, each JSON before its tensors, and what killed runs left half-written."""
-    for path in sorted(folder.glob("epoch-*.json"))[:-KEPT]:
+    for path in _oldest_first(folder)[:-KEPT]:
         path.unlink(missing_ok=True)
         path.with_suffix(".safetensors").unlink(missing_ok=True)
     for path in folder.glob(".epoch-*"):

@@ -165,6 +165,11 @@ class Stage(Flagged):
         manifest = artifacts.inspect(self.path).manifest or {}
         return bool(manifest.get("finished", 0) > PROCESS_STARTED)
 
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What `warn` has been given, for the manifest."""
+        return []
+
     # -- making it ------------------------------------------------------------------------------
 
     def run(self) -> None:
@@ -172,8 +177,7 @@ class Stage(Flagged):
         if self.complete():  # the inputs were repaired and came out the same: nothing to do
             logger.info("%s: kept, its inputs came out as they were", self.stage_name())
             return
-        started = time.time()
-        self.warnings: list[str] = []
+        started, said_before = time.time(), len(self.warnings)
         self.progress = StageProgress(self, self.stage_name())
         folder = liveness.temporary_name(self.path)
         try:
@@ -193,6 +197,7 @@ class Stage(Flagged):
             ours = False  # another run was faster, and has removed the work that we were about to use
         finally:
             self.progress.close()
+            del self.warnings[said_before:]  # another try in this process says its own
             if os.path.lexists(folder):
                 artifacts.remove(folder)
         if not self.keeps_work():

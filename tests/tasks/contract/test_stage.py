@@ -275,3 +275,34 @@ def test_a_replacement_killed_between_its_two_renames_is_undone():
 def test_wrong_values_from_python_are_refused():
     with pytest.raises(UsageError, match=r"--seed -1"):
         ToySource(seed=-1)
+
+
+class ToyWarner(Stage):
+    named_by = ("seed",)
+    seed = flags.SEED
+    fails = 0
+
+    def inputs(self):
+        self.warn("said while the graph was built")
+        return {}
+
+    def build(self, folder):
+        self.warn("said while building")
+        if type(self).fails:
+            type(self).fails -= 1
+            raise StageError("once")
+        (folder / "file.txt").write_text("content")
+        return {}
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+def test_a_warning_may_come_at_any_time_and_is_kept_once(fails):
+    ToyWarner.fails = fails
+    stage = ToyWarner(seed=1)
+    assert stage.path and not stage.complete()
+    for _ in range(fails):
+        with pytest.raises(StageError):
+            stage.run()
+    stage.run()
+    manifest = json.loads((stage.path / "manifest.json").read_text())
+    assert manifest["warnings"] == ["said while the graph was built", "said while building"]
