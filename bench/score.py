@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,9 @@ def _reference_words(text: str) -> str:
 
 
 def _percent(scores: list[float]) -> float:
-    return round(100 * _sum(scores) / len(scores), 2)
+    """Python 2's round: of two equally near the one further from zero."""
+    percent = Decimal(100 * _sum(scores) / len(scores))
+    return float(percent.quantize(Decimal("0.01"), ROUND_HALF_UP))
 
 
 def _sum(numbers: list[float]) -> float:
