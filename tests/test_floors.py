@@ -152,3 +152,11 @@ def test_nothing_that_could_execute_data_is_used():
             assert keywords.get("shell") != "True", path
             if name == "torch.load":
                 assert keywords.get("weights_only") == "True", path
+
+
+def test_one_place_hashes_files():
+    for name, path in FILES.items():
+        for call in (node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)):
+            hashes = ast.unparse(call.func) in ("hashlib.file_digest", "hashlib.sha256")
+            if hashes and name != "data.base.hashes":
+                assert "file_digest" not in ast.unparse(call) and "read" not in ast.unparse(call), name

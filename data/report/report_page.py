@@ -55,7 +55,7 @@ def render_report(
     cards = []
     for done, number in enumerate(chosen, start=1):
         cards.append(views.card(data.questions[number], float(scores[number]), right[number], picture))
-        progress(done, len(chosen), "pictures of the gallery")
+        progress(done, len(chosen), "gallery")
     page = render(
         "report.html.j2",
         data=data,

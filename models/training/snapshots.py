@@ -8,7 +8,6 @@ each epoch start from (seed, epoch).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -25,7 +24,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from data.base.errors import ModelError
+from data.base.errors import DataError, ModelError
+from data.base.hashes import sha256_file
 from models.tensors import write_tensors
 
 KEPT = 2  # the newest, and one more should the disk lose it
@@ -73,7 +73,7 @@ def write_snapshot(
 
     def write(temporary: Path) -> None:
         write_tensors(tensors, temporary)  # once renamed, another run of this training may drop it
-        facts.update(size=temporary.stat().st_size, sha256=_sha256(temporary))
+        facts.update(size=temporary.stat().st_size, sha256=sha256_file(temporary))
 
     _replace(path, write)
     text = json.dumps(facts, indent=1) + "\n"
@@ -94,9 +94,13 @@ def read_snapshot(folder: Path, epochs: int, identity: dict[str, Any]) -> Snapsh
             continue
         _same_run(folder, facts["identity"], identity)
         try:
-            if tensors.stat().st_size == facts["size"] and _sha256(tensors) == facts["sha256"]:
+            if tensors.stat().st_size == facts["size"] and sha256_file(tensors) == facts["sha256"]:
                 return Snapshot(facts["epoch"], facts["history"], load_file(tensors))
-        except (OSError, SafetensorError):  # another run of this training may drop it while we look
+        except (
+            OSError,
+            DataError,
+            SafetensorError,
+        ):  # another run of this training may drop it while we look
             continue
     return None
 
@@ -159,8 +163,3 @@ def _tidy(folder: Path) -> None:
         with suppress(FileNotFoundError):  # its writer has just renamed it
             if time.time() - path.stat().st_mtime > STALE:
                 path.unlink()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -26,7 +26,7 @@ def features(arguments: list[str]) -> int:
     check_weights(flags.weights)
     check_paths(flags.pictures, flags.out, flags.weights)  # before weights are fetched
     weights, weights_id = _weights(flags.backbone, flags.weights)
-    began, progress = time.perf_counter(), StageProgress(None, "features")
+    began, progress = time.perf_counter(), StageProgress(None, "features", "pictures")
     try:
         done = extract_pictures(
             flags.pictures,

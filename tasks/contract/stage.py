@@ -42,6 +42,8 @@ class Stage(Flagged):
     """Bump it when the same inputs and flags come to mean other bytes: old artifacts are then left aside."""
     named_by: ClassVar[tuple[str, ...]] = ("dataset",)
     """The flags whose values a person should read in the folder's name."""
+    unit: ClassVar[str] = ""
+    """What `progress` counts, in the plural."""
     extras: ClassVar[tuple[str, ...]] = ()
     """Patterns of files for people (plots, logs): size-checked, but no part of the digest."""
     contents: ClassVar[tuple[str, ...]] = ()
@@ -166,6 +168,15 @@ class Stage(Flagged):
         return bool(manifest.get("finished", 0) > PROCESS_STARTED)
 
     @cached_property
+    def progress(self) -> StageProgress:
+        """For the working functions: how many `unit` are done."""
+        return StageProgress(self, self.stage_name(), self.unit)
+
+    def hashing(self, unit: str = "bytes") -> StageProgress:
+        """For what hashes files, in a `with`."""
+        return StageProgress(self, f"{self.stage_name()}: hashing", unit)
+
+    @cached_property
     def warnings(self) -> list[str]:
         """What `warn` has been given, for the manifest."""
         return []
@@ -178,7 +189,6 @@ class Stage(Flagged):
             logger.info("%s: kept, its inputs came out as they were", self.stage_name())
             return
         started, said_before = time.time(), len(self.warnings)
-        self.progress = StageProgress(self, self.stage_name())
         folder = liveness.temporary_name(self.path)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -221,7 +231,9 @@ class Stage(Flagged):
             state = artifacts.inspect(stage.path, stage.get_task_family())
             if state.manifest is None or state.status != "complete":
                 raise StageError(f"input {name} ({stage.path}): {state.why}; run the same command again")
-            if wrong := artifacts.verify(stage.path, state.manifest):
+            with self.hashing() as progress:
+                wrong = artifacts.verify(stage.path, state.manifest, progress)
+            if wrong:
                 raise StageError(
                     f"input {name} ({stage.path}) is damaged: {'; '.join(wrong)}. It is marked; run the same command "
                     "again and it is rebuilt"
@@ -232,7 +244,8 @@ class Stage(Flagged):
     def _describe(self, folder: Path, used: dict[str, Any], facts: dict[str, Any], started: float) -> None:
         from tasks.contract.environment import environment
 
-        files = artifacts.describe(folder)
+        with self.hashing() as progress:
+            files = artifacts.describe(folder, progress)
         if not files:
             raise StageError(f"{self.stage_name()} wrote nothing")
         finished = time.time()

@@ -23,6 +23,7 @@ class ExtractFeatures(Stage):
 
     named_by = ("backbone", "layer", "image_set")
     contents = ("features.h5",)
+    unit = "pictures"
     resources = {"device": 1}
     image_set = flags.IMAGE_SET
     backbone = flags.BACKBONE
@@ -54,7 +55,9 @@ class ExtractFeatures(Stage):
 
     def _weights_id(self) -> str:
         if self._is_file():
-            return file_identity(Path(self.weights), settings.artifacts_folder() / ".identities.json")
+            with self.hashing() as progress:
+                known = settings.artifacts_folder() / ".identities.json"
+                return file_identity(Path(self.weights), known, progress)
         if self.weights == "pretrained":
             source = sources.weights(self.backbone)
             return source.sha256 or f"{source.sha256_prefix}..."
@@ -83,7 +86,8 @@ class ExtractFeatures(Stage):
             batch=settings.get("compute", "batch_size"),
         )
         engine, address = settings.get("compute", "engine"), settings.get("compute", "ray_address")
-        used = run_shards(extraction, engine, address, self.progress)
+        with self.hashing("pictures") as checking:
+            used = run_shards(extraction, engine, address, self.progress, checking)
         merged = merge_shards(
             extraction, used, folder / "features.h5", settings.get("features", "max_bad_images")
         )

@@ -31,6 +31,7 @@ class Report(Scoring):
     version = 2
     extras = ("report.html",)
     contents = extras
+    unit = "pictures"
 
     @classmethod
     def check_flags(cls, values: dict[str, Any]) -> None:
