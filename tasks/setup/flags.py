@@ -110,7 +110,6 @@ def _weights(text: str) -> str:
     return text
 
 
-SPLITS = ("train", "val", "trainval", "test")
 POSITIVE = "expected a whole number of at least 1"
 
 # What is looked at and asked
@@ -120,8 +119,7 @@ DATASET = Flag(
 IMAGE_SET = Flag(
     _known(sources.image_set), "sample-train", "image set of the catalog: train2014, val2014, test2015, ..."
 )
-SPLIT = Flag(_one_of(*SPLITS), "train", "split: train, val, trainval or test")
-BASE_SPLIT = Flag(_one_of("train", "val", "test"), "train", "split: train, val or test")
+SPLIT = Flag(_one_of("train", "val", "test"), "train", "split: train, val or test")
 TRAIN_SPLIT = Flag(_one_of("train", "trainval"), "train", "split to learn from: train or trainval")
 EVAL_SPLIT = Flag(
     _one_of("val", "test"), "val", "split to predict and judge: val, or test (no answers known)"

@@ -148,7 +148,7 @@ class ImportFeatures(_Imported):
     named_by = ("dataset", "split")
     contents = ("features.h5",)
     unit = "pictures"
-    split = flags.BASE_SPLIT
+    split = flags.SPLIT
 
     def build(self, folder: Path) -> dict[str, Any]:
         from data.pictures.feature_file import write_features
@@ -211,7 +211,7 @@ class ImportQuestions(_Imported):
 
     named_by = ("dataset", "split")
     contents = ("questions.h5",)
-    split = flags.BASE_SPLIT
+    split = flags.SPLIT
 
     def build(self, folder: Path) -> dict[str, Any]:
         from data.seed_files.read_seed_files import picture_ids
@@ -230,7 +230,7 @@ class ImportAnswers(_Imported):
 
     named_by = ("dataset", "split")
     contents = ("answers.h5",)
-    split = flags.BASE_SPLIT
+    split = flags.SPLIT
 
     def inputs(self) -> dict[str, Stage]:
         needs = super().inputs()

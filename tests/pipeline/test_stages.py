@@ -97,7 +97,7 @@ def test_each_stage_says_what_it_is_and_explains_its_flags(stage):
 def test_every_flag_of_the_table_is_used_and_listed():
     known = {name.lower() for name, value in vars(flags).items() if isinstance(value, Flag)}
     used = {name for stage in STAGES for name, _ in flags_of(stage)} - {"rerun"}
-    assert used | {"base_split", "sample_size"} == known | {"size"}
+    assert used | {"sample_size"} == known | {"size"}
 
 
 @pytest.mark.parametrize("name", [*(stage.__name__ for stage in STAGES), "RunAll"])
