@@ -94,6 +94,13 @@ def test_each_stage_says_what_it_is_and_explains_its_flags(stage):
         assert flag.description and len(flag.description) > 10, name
 
 
+def test_what_tells_progress_says_what_it_counts():
+    telling = [stage for stage in STAGES if "self.progress" in inspect.getsource(stage)]
+    assert {pipeline.TrainModel, pipeline.ExtractFeatures, pipeline.PredictAnswers} <= {*telling}
+    assert {stage for stage in telling if stage.unit not in ("questions", "pictures", "bytes")} == set()
+    assert pipeline.TrainModel.unit == "questions" and pipeline.DownloadImages.unit == "bytes"
+
+
 def test_every_flag_of_the_table_is_used_and_listed():
     known = {name.lower() for name, value in vars(flags).items() if isinstance(value, Flag)}
     used = {name for stage in STAGES for name, _ in flags_of(stage)} - {"rerun"}
