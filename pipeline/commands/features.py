@@ -27,6 +27,7 @@ def features(arguments: list[str]) -> int:
     check_paths(flags.pictures, flags.out, flags.weights)  # before weights are fetched
     weights, weights_id = _weights(flags.backbone, flags.weights)
     began, progress = time.perf_counter(), StageProgress(None, "features")
+    compute = settings.compute()
     try:
         done = extract_pictures(
             flags.pictures,
@@ -36,15 +37,15 @@ def features(arguments: list[str]) -> int:
             flags.layer,
             weights,
             weights_id,
-            settings.get("compute", "engine"),
-            settings.get("compute", "ray_address"),
+            compute.engine,
+            compute.ray_address,
             flags.max_bad_images,
             progress,
             in_use.note_paths,
-            device=settings.get("compute", "device"),
-            precision=settings.get("compute", "precision"),
-            threads=settings.get("compute", "threads"),
-            batch=settings.get("compute", "batch_size"),
+            device=compute.device,
+            precision=compute.precision,
+            threads=compute.threads,
+            batch=compute.batch_size,
         )
     finally:
         progress.close()

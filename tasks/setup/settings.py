@@ -92,6 +92,26 @@ def get(section: str, option: str) -> Any:
         refuse(f"[{section}] {option} = {text!r} in luigi.cfg: expected {setting.expected}")
 
 
+@dataclass(frozen=True)
+class Compute:
+    """How results are made: [compute], each option by its name. None of it is part of what they mean.
+
+    device, precision: auto or a name; threads, batch_size: 0 = what suits the processor; engine: local or ray.
+    """
+
+    device: str
+    precision: str
+    threads: int
+    batch_size: int
+    engine: str
+    ray_address: str
+
+
+def compute() -> Compute:
+    """[compute] as it is in force."""
+    return Compute(**{name: get("compute", name) for name in SETTINGS["compute"]})
+
+
 def artifacts_folder() -> Path:
     """Where results live. A relative path starts at the file that states it, so any folder may be the current one."""
     stated = Path(os.path.expanduser(get("paths", "artifacts")))

@@ -70,6 +70,7 @@ class ExtractFeatures(Stage):
         self.need_room(self._disk(len(images)) - artifacts.size(self.work_folder()))
         if images.skipped:
             self.warn(f"{len(images.skipped):,} files are no pictures, such as {images.skipped[0]}")
+        compute = settings.compute()
         extraction = Extraction(
             images=images,
             backbone=self.backbone,
@@ -77,13 +78,12 @@ class ExtractFeatures(Stage):
             weights=str(self.upstream["weights"].target) if self.weights == "pretrained" else self.weights,  # type: ignore[attr-defined]
             weights_id=self._weights_id(),
             work=self.work_folder(),
-            device=settings.get("compute", "device"),
-            precision=settings.get("compute", "precision"),
-            threads=settings.get("compute", "threads"),
-            batch=settings.get("compute", "batch_size"),
+            device=compute.device,
+            precision=compute.precision,
+            threads=compute.threads,
+            batch=compute.batch_size,
         )
-        engine, address = settings.get("compute", "engine"), settings.get("compute", "ray_address")
-        used = run_shards(extraction, engine, address, self.progress)
+        used = run_shards(extraction, compute.engine, compute.ray_address, self.progress)
         merged = merge_shards(
             extraction, used, folder / "features.h5", settings.get("features", "max_bad_images")
         )

@@ -81,7 +81,8 @@ class PredictAnswers(Judging):
         vocabulary = read_vocabulary(self)
         module, config = load_model(self.upstream["model"].path, bound_to(self, questions.space))
         choices = self._choices(questions) if self.task == "multiple-choice" else None
-        use_threads(settings.get("compute", "threads"))
+        compute = settings.compute()
+        use_threads(compute.threads)
         found = predict(
             module,
             questions.tokens,
@@ -90,8 +91,8 @@ class PredictAnswers(Judging):
             classes=self._consensus(questions),
             choices=None if choices is None else classes_of(choices, vocabulary.answer_ids),
             target=config["options"]["target"],
-            device=settings.get("compute", "device"),
-            precision=settings.get("compute", "precision"),
+            device=compute.device,
+            precision=compute.precision,
             progress=self.progress,
         )
         chosen = found.top_classes[:, 0] if found.choices is None else found.choices

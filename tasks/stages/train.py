@@ -57,15 +57,16 @@ class TrainModel(TrainingFlags, Stage):
             shutil.rmtree(self.work_folder(), ignore_errors=True)
         self.need_room(bytes_needed(architecture, options))
         self.work_folder().mkdir(parents=True, exist_ok=True)
-        threads = use_threads(settings.get("compute", "threads"))
+        compute = settings.compute()
+        threads = use_threads(compute.threads)
         trained = train(
             data,
             architecture,
             matrix,
             options,
             snapshot_dir=self.work_folder(),
-            device=settings.get("compute", "device"),
-            precision=settings.get("compute", "precision"),
+            device=compute.device,
+            precision=compute.precision,
             progress=self.progress,
         )
         logger.info("%s\n%s", self.model, parameter_table(trained.module))
