@@ -48,7 +48,7 @@ class Questions:
     space: str
 
 
-def read_questions(stage: Stage, parts: tuple[str, ...]) -> Questions:
+def read_encoded_questions(stage: Stage, parts: tuple[str, ...]) -> Questions:
     """Read what `question_inputs` asked for, less the questions whose pictures were left out of the features."""
     import numpy as np
 

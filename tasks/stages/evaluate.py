@@ -14,7 +14,7 @@ from tasks.setup.user_errors import refuse
 from tasks.stages.imported import annotations_of, maker
 from tasks.stages.text import (
     EncodeAnswers,
-    read_annotations,
+    split_annotations,
 )
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class EvaluateModel(Scoring):
         results = {
             one.question_id: one.answer for one in read_results(self.file("predictions", "results.json"))
         }
-        asked = read_annotations(self, self.dataset, self.eval_split)
+        asked = split_annotations(self, self.dataset, self.eval_split)
         judged = [one for one in asked if one.question_id in results]
         if len(judged) < len(asked):
             self.warn(
@@ -85,7 +85,7 @@ class EvaluateModel(Scoring):
         learnt = [
             one
             for part in sources.dataset(self.dataset).parts(self.train_split)
-            for one in read_annotations(self, self.dataset, part)
+            for one in split_annotations(self, self.dataset, part)
         ]
         figures = annotated_accuracy(judged, [results[one.question_id] for one in judged])
         figures["baselines"] = baselines(

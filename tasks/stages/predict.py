@@ -12,14 +12,13 @@ from tasks.setup import settings
 from tasks.setup.flags import ExperimentFlags
 from tasks.setup.user_errors import refuse
 from tasks.stages.download_texts import DownloadQuestions
-from tasks.stages.encoded_inputs import Questions, question_inputs
-from tasks.stages.encoded_inputs import read_questions as read_encoded_questions
+from tasks.stages.encoded_inputs import Questions, question_inputs, read_encoded_questions
 from tasks.stages.imported import maker
 from tasks.stages.text import (
     BuildVocabulary,
     EncodeAnswers,
-    read_questions,
     read_vocabulary,
+    split_questions,
 )
 from tasks.stages.train import TrainModel, bound_to
 
@@ -112,8 +111,8 @@ class PredictAnswers(Judging):
 
     def _choices(self, questions: Questions) -> list[list[str]]:
         """The choices of each question, in the order of `questions`."""
-        asked = read_questions(self, self.dataset, self.eval_split, "multiple-choice")
-        if not asked[0].multiple_choices:  # read_questions has seen that all or none have them
+        asked = split_questions(self, self.dataset, self.eval_split, "multiple-choice")
+        if not asked[0].multiple_choices:  # split_questions has seen that all or none have them
             raise DataError(
                 f"{self.dataset} {self.eval_split}: the multiple-choice file has no multiple_choices; "
                 "expected some for each of its questions. Ask for --task open-ended, or mend the file."
@@ -137,7 +136,7 @@ class PredictAnswers(Judging):
             write_results(folder / "results.json", ids, answers, ids)
             return
         for subset in dataset.split(self.eval_split).members:
-            asked = read_questions(self, self.dataset, self.eval_split, self.task, subset)
+            asked = split_questions(self, self.dataset, self.eval_split, self.task, subset)
             wanted = [one.question_id for one in asked if one.question_id in known]
             of_subset = set(wanted)
             pairs = [

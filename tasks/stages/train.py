@@ -11,7 +11,7 @@ from data.catalog import sources
 from tasks.contract.stage import Stage
 from tasks.setup import settings
 from tasks.setup.flags import TrainingFlags
-from tasks.stages.encoded_inputs import question_inputs, read_questions
+from tasks.stages.encoded_inputs import question_inputs, read_encoded_questions
 from tasks.stages.imported import maker
 from tasks.stages.text import BuildEmbeddings, BuildVocabulary, EncodeAnswers
 
@@ -87,7 +87,7 @@ class TrainModel(TrainingFlags, Stage):
         from models.classifiers.architecture import Architecture
         from models.training.inputs import TrainingData
 
-        questions = read_questions(self, self.parts())
+        questions = read_encoded_questions(self, self.parts())
         encoded = [read_answers(self.file(f"answers-{part}", "answers.h5")) for part in self.parts()]
         matrix = read_embeddings(self.file("embeddings", "embeddings.h5")).matrix
         soft_classes, soft_scores = _stacked([(one.soft_classes, one.soft_scores) for one in encoded])
