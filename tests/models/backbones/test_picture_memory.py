@@ -20,7 +20,8 @@ import io, json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from PIL import Image
-from models import memory, pictures
+from models import memory
+from models.backbones import decoding as pictures
 
 SIZE = (3200, 2500)
 TURNED = Image.Exif()
