@@ -59,8 +59,8 @@ def decode(data: bytes, size: int = 224) -> torch.Tensor:
     The whole picture is resized, its proportions are not kept. It is turned upright as EXIF says, transparent
     places are laid over white, 16-bit channels keep their upper byte, an animation gives its first frame.
     Raises PictureError for what is not a picture, is cut short or corrupt, has more than MAX_PIXELS or is longer than
-    MAX_SIDE. Beside `data` it holds at most 7 bytes a pixel: 4 in Pillow, 3 as RGB. Decoders that keep the whole
-    picture in a form of their own need more for a while: 9 for a progressive JPEG (12 in CMYK), 16 for WebP.
+    MAX_SIDE. Beside `data` it holds about 7 bytes a pixel: 4 in Pillow, 3 as RGB. Decoders that keep the whole picture
+    in a form of their own need more for a while: 8 for a turned TIFF, 9 for a progressive JPEG (12 in CMYK), 16 for WebP.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image, _alone_if_large(image):
@@ -78,7 +78,7 @@ def decode(data: bytes, size: int = 224) -> torch.Tensor:
 
 @contextmanager
 def _alone_if_large(image: Image.Image) -> Iterator[None]:
-    """Hold up other threads that have a large picture, and leave none of its hundreds of megabytes behind."""
+    """Let a large picture wait until no other thread has one, and leave none of its megabytes behind."""
     if image.width * image.height <= LARGE_PIXELS:
         yield
         return
