@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import luigi
 from luigi.cmdline_parser import CmdlineParser
@@ -15,6 +15,9 @@ from tasks.setup.user_errors import refuse
 
 class Flagged(luigi.Task):
     """A task whose flags know their defaults, also those that its dataset sets."""
+
+    replaces: ClassVar[type[Flagged] | None] = None
+    """The stage whose place this one takes where the dataset is ready-made (`clone` asks)."""
 
     @classmethod
     def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> list[tuple[str, Any]]:
@@ -50,7 +53,10 @@ class Flagged(luigi.Task):
             values["layer"] = flags.settled_layer(values["backbone"], values["layer"])
 
     def clone(self, cls: Any = None, **kwargs: Any) -> Any:
-        """Luigi's own, except that --rerun is never handed on."""
+        """Luigi's own, except that --rerun is never handed on, and that a ready-made dataset has stages of its own."""
+        dataset = kwargs.get("dataset", getattr(self, "dataset", None))
+        if cls and dataset and sources.dataset(dataset).ready_made:
+            cls = next((other for other in subclasses(Flagged) if other.replaces is cls), cls)
         return super().clone(cls, **({"rerun": False} | kwargs))
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from data.catalog import sources
 from tasks.contract.stage import Stage
 from tasks.stages.extract import ExtractFeatures
-from tasks.stages.imported import maker
 from tasks.stages.text import EncodeQuestions
 
 if TYPE_CHECKING:
@@ -20,10 +19,10 @@ def question_inputs(stage: Any, split: str) -> dict[str, Stage]:
     dataset = sources.dataset(stage.dataset)
     needs: dict[str, Stage] = {}
     for part in dataset.parts(split):
-        needs[f"questions-{part}"] = maker(stage, EncodeQuestions, split=part)
+        needs[f"questions-{part}"] = stage.clone(EncodeQuestions, split=part)
         if sees_pictures(stage.model):
             image_set = dataset.split(part).image_set
-            needs[f"features-{part}"] = maker(stage, ExtractFeatures, split=part, image_set=image_set)
+            needs[f"features-{part}"] = stage.clone(ExtractFeatures, split=part, image_set=image_set)
     return needs
 
 

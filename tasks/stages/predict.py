@@ -14,7 +14,6 @@ from tasks.setup.user_errors import refuse
 from tasks.stages.download_texts import DownloadQuestions
 from tasks.stages.encoded_inputs import Questions, question_inputs
 from tasks.stages.encoded_inputs import read_questions as read_encoded_questions
-from tasks.stages.imported import maker
 from tasks.stages.text import (
     BuildVocabulary,
     EncodeAnswers,
@@ -64,12 +63,12 @@ class PredictAnswers(Judging):
     def inputs(self) -> dict[str, Stage]:
         needs = {
             "model": self.clone(TrainModel),
-            "vocabulary": maker(self, BuildVocabulary),
+            "vocabulary": self.clone(BuildVocabulary),
             **question_inputs(self, self.eval_split),
             **asked_inputs(self),
         }
         if sources.dataset(self.dataset).split(self.eval_split).annotations is not None:
-            needs["answers"] = maker(self, EncodeAnswers, split=self.eval_split)
+            needs["answers"] = self.clone(EncodeAnswers, split=self.eval_split)
         return needs
 
     def build(self, folder: Path) -> dict[str, Any]:

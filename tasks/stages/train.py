@@ -12,7 +12,6 @@ from tasks.contract.stage import Stage
 from tasks.setup import settings
 from tasks.setup.flags import TrainingFlags
 from tasks.stages.encoded_inputs import question_inputs, read_questions
-from tasks.stages.imported import maker
 from tasks.stages.text import BuildEmbeddings, BuildVocabulary, EncodeAnswers
 
 logger = logging.getLogger("luigi-interface")
@@ -30,9 +29,9 @@ class TrainModel(TrainingFlags, Stage):
         return sources.dataset(self.dataset).parts(self.train_split)
 
     def inputs(self) -> dict[str, Stage]:
-        answers = {f"answers-{part}": maker(self, EncodeAnswers, split=part) for part in self.parts()}
+        answers = {f"answers-{part}": self.clone(EncodeAnswers, split=part) for part in self.parts()}
         return {
-            "vocabulary": maker(self, BuildVocabulary),
+            "vocabulary": self.clone(BuildVocabulary),
             "embeddings": self.clone(BuildEmbeddings),
             **question_inputs(self, self.train_split),
             **answers,
