@@ -25,7 +25,7 @@ class DownloadQuestions(DownloadText):
 
     named_by = ("dataset", "split")
     dataset = flags.DATASET
-    split = flags.BASE_SPLIT
+    split = flags.SPLIT
 
     @classmethod
     def check_flags(cls, values: dict[str, Any]) -> None:
@@ -43,7 +43,7 @@ class DownloadAnnotations(DownloadText):
 
     named_by = ("dataset", "split")
     dataset = flags.DATASET
-    split = flags.BASE_SPLIT
+    split = flags.SPLIT
 
     @classmethod
     def check_flags(cls, values: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data.catalog import sources
+from models.classifiers.names import sees_pictures
 from tasks.contract.stage import Stage
 from tasks.stages.extract import ExtractFeatures
 from tasks.stages.text import EncodeQuestions
@@ -24,11 +25,6 @@ def question_inputs(stage: Any, split: str) -> dict[str, Stage]:
             image_set = dataset.split(part).image_set
             needs[f"features-{part}"] = stage.clone(ExtractFeatures, split=part, image_set=image_set)
     return needs
-
-
-def sees_pictures(model: str) -> bool:
-    """Known here without torch; a test compares it with models.classifiers.build."""
-    return model != "language-only"
 
 
 @dataclass(frozen=True)

@@ -55,12 +55,11 @@ class EvaluateModel(Scoring):
         }
 
     def _trained_baseline(self) -> dict[str, Stage]:
-        """The evaluation of the same experiment with the baseline's model. It sees no picture, so what is said of
-        pictures keeps its default: experiments with different backbones share one baseline."""
+        """The evaluation of the same experiment with the baseline's model. It ignores what is said of pictures, so
+        experiments with different backbones share one baseline."""
         if self.baseline == "none":
             return {}
-        unseen = dict.fromkeys(("backbone", "layer", "weights"))
-        return {self.baseline: self.clone(EvaluateModel, model=self.baseline, baseline="none", **unseen)}
+        return {self.baseline: self.clone(EvaluateModel, model=self.baseline, baseline="none")}
 
     def build(self, folder: Path) -> dict[str, Any]:
         from data.scoring.baselines import baselines, trained_baseline

@@ -132,7 +132,7 @@ class ImportFeatures(_Imported):
     replaces = ExtractFeatures
     named_by = ("dataset", "split")
     contents = ("features.h5",)
-    split = flags.BASE_SPLIT
+    split = flags.SPLIT
 
     def build(self, folder: Path) -> dict[str, Any]:
         from data.pictures.feature_file import write_features
@@ -197,7 +197,7 @@ class ImportQuestions(_Imported):
     replaces = EncodeQuestions
     named_by = ("dataset", "split")
     contents = ("questions.h5",)
-    split = flags.BASE_SPLIT
+    split = flags.SPLIT
 
     def build(self, folder: Path) -> dict[str, Any]:
         from data.seed_files.read_seed_files import picture_ids
@@ -217,7 +217,7 @@ class ImportAnswers(_Imported):
     replaces = EncodeAnswers
     named_by = ("dataset", "split")
     contents = ("answers.h5",)
-    split = flags.BASE_SPLIT
+    split = flags.SPLIT
 
     def inputs(self) -> dict[str, Stage]:
         needs = super().inputs()

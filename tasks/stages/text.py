@@ -67,7 +67,7 @@ class Encoding(Stage):
 
     named_by = ("dataset", "split")
     dataset = flags.DATASET
-    split = flags.BASE_SPLIT
+    split = flags.SPLIT
     train_split = flags.TRAIN_SPLIT
     answers = flags.ANSWERS
 

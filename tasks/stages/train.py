@@ -97,16 +97,14 @@ class TrainModel(TrainingFlags, Stage):
             soft_classes=soft_classes[questions.kept],
             soft_scores=soft_scores[questions.kept],
         )
+        sizes = ("hidden", "joint", "dropout", "fine_tune_embeddings")
         architecture = Architecture(
             model=self.model,
             vocabulary=matrix.shape[0],
             embedding=matrix.shape[1],
             answers=encoded[0].classes,
             features=questions.features[0].shape[1:] if questions.features else (),
-            hidden=self.hidden,
-            joint=self.joint,
-            dropout=self.dropout,
-            fine_tune_embeddings=self.fine_tune_embeddings,
+            **{name: getattr(self, name) for name in sizes if name not in self.ignored()},
         )
         return data, architecture, matrix, bound_to(self, questions.space)
 
