@@ -249,7 +249,7 @@ class Stage(Flagged):
             "finished": finished,
             "seconds": round(finished - started, 3),
             "host": socket.gethostname(),
-            "source": source_digest(type(self)),
+            "source": source_digest(self),
             "facts": facts,
             "warnings": self.warnings,
             **environment(),

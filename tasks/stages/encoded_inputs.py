@@ -80,3 +80,9 @@ def read_questions(stage: Stage, parts: tuple[str, ...]) -> Questions:
     return Questions(
         tokens[kept], question_ids[kept], rows[kept], kept, [store.features for store in stores], space
     )
+
+
+def bound_to(stage: Stage, space: str) -> dict[str, str]:
+    """What a model may be used with: its vocabulary and answers (one file), and the kind of its features."""
+    manifest = stage.upstream["vocabulary"].state().manifest or {}
+    return {"vocabulary and answers": manifest.get("digest", ""), "features": space}

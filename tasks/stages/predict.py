@@ -12,7 +12,7 @@ from tasks.setup import settings
 from tasks.setup.flags import ExperimentFlags
 from tasks.setup.user_errors import refuse
 from tasks.stages.download_texts import DownloadQuestions
-from tasks.stages.encoded_inputs import Questions, question_inputs
+from tasks.stages.encoded_inputs import Questions, bound_to, question_inputs
 from tasks.stages.encoded_inputs import read_questions as read_encoded_questions
 from tasks.stages.text import (
     BuildVocabulary,
@@ -20,7 +20,7 @@ from tasks.stages.text import (
     read_questions,
     read_vocabulary,
 )
-from tasks.stages.train import TrainModel, bound_to
+from tasks.stages.train import TrainModel
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from data.catalog import sources
 from tasks.contract.stage import Stage
 from tasks.setup import settings
 from tasks.setup.flags import TrainingFlags
-from tasks.stages.encoded_inputs import question_inputs, read_questions
+from tasks.stages.encoded_inputs import bound_to, question_inputs, read_questions
 from tasks.stages.text import BuildEmbeddings, BuildVocabulary, EncodeAnswers
 
 logger = logging.getLogger("luigi-interface")
@@ -121,12 +121,6 @@ class TrainModel(TrainingFlags, Stage):
             seed=self.seed,
             limit=self.limit_questions or None,
         )
-
-
-def bound_to(stage: Stage, space: str) -> dict[str, str]:
-    """What a model may be used with: its vocabulary and answers (one file), and the kind of its features."""
-    manifest = stage.upstream["vocabulary"].state().manifest or {}
-    return {"vocabulary and answers": manifest.get("digest", ""), "features": space}
 
 
 def _stacked(parts: list[tuple[Any, Any]]) -> tuple[Any, Any]:
