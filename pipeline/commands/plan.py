@@ -68,7 +68,7 @@ def _step(stage: Stage, state: artifacts.State, steps: dict[str, Step]) -> Step:
     if state.status == "stale":
         names = ", ".join(rebuilt) or state.why
         return Step(stage, "run", f"input {names} rebuilt" if rebuilt else state.why)
-    if state.manifest and state.manifest.get("source") != source_digest(type(stage)):
+    if state.manifest and state.manifest.get("source") != source_digest(stage):
         return Step(stage, "keep", "source differs, version not bumped")
     return Step(stage, "keep", "")
 

@@ -8,15 +8,21 @@ fingerprints always show the value in force.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import luigi
 
 from data.base.errors import DataError, ModelError
+from data.base.hashes import file_identity
 from data.catalog import sources
+from data.download.local_copies import WEIGHTS as WEIGHTS_FILES
+from data.download.local_copies import check_weights_file
 from models.backbones import names
+from models.classifiers.names import IGNORED
 from tasks.setup.user_errors import nearest, refuse
 
 
@@ -42,9 +48,25 @@ class Flag(luigi.Parameter):
         """The same check for a value given from Python."""
         return value if value is None else self.parse(self.serialize(value))
 
+    def identity(self, value: Any, known: Path) -> Any:
+        """What of a value decides the content of an artifact. `known`: a file of hashes already known."""
+        return value
+
     def _parser_kwargs(self, name: str, task: str | None = None) -> dict[str, Any]:  # type: ignore[override]
         kwargs = super()._parser_kwargs(name, task)
         return kwargs | ({"nargs": "?", "const": "true"} if self.kind is _switch else {})
+
+
+class WeightsFlag(Flag):
+    """Weights of a backbone; a file counts by its content, wherever it lies and however its path is spelt."""
+
+    def identity(self, value: str, known: Path) -> str:
+        if not value.endswith(WEIGHTS_FILES):
+            return value
+        try:
+            return file_identity(Path(value), known)
+        except DataError as error:  # asked while Luigi builds its graph, where it would print a traceback
+            refuse(f"--weights {error}")
 
 
 def _switch(text: str) -> bool:
@@ -107,10 +129,11 @@ def _weights(text: str) -> str:
         names.check_weights(text)
     except ModelError as error:
         raise ValueError(str(error)) from None
-    return text
+    if text.endswith(WEIGHTS_FILES):
+        return os.path.abspath(text)
+    return f"random:{int(text.removeprefix('random:'))}" if text != "pretrained" else text  # 07 is 7
 
 
-SPLITS = ("train", "val", "trainval", "test")
 POSITIVE = "expected a whole number of at least 1"
 
 # What is looked at and asked
@@ -120,8 +143,7 @@ DATASET = Flag(
 IMAGE_SET = Flag(
     _known(sources.image_set), "sample-train", "image set of the catalog: train2014, val2014, test2015, ..."
 )
-SPLIT = Flag(_one_of(*SPLITS), "train", "split: train, val, trainval or test")
-BASE_SPLIT = Flag(_one_of("train", "val", "test"), "train", "split: train, val or test")
+SPLIT = Flag(_one_of("train", "val", "test"), "train", "split: train, val or test")
 TRAIN_SPLIT = Flag(_one_of("train", "trainval"), "train", "split to learn from: train or trainval")
 EVAL_SPLIT = Flag(
     _one_of("val", "test"), "val", "split to predict and judge: val, or test (no answers known)"
@@ -132,19 +154,19 @@ BASELINE = Flag(
     "none",
     "language-only: also train and judge that model under the same flags, as one more line to beat beside the priors",
 )
-SAMPLE_SIZE = Flag(_one_of("sample", "tiny"), "sample", "sample, or tiny: a few pictures for tests")
+SIZE = Flag(_one_of("sample", "tiny"), "sample", "sample, or tiny: a few pictures for tests")
 # Features
 BACKBONE = Flag(
     _backbone, "vgg16", "network whose features are extracted: vgg16, vgg19, resnet50, resnet152, ..."
 )
 LAYER = Flag(str, "", "layer of the backbone; empty for the backbone's own, such as vgg16's fc7")
-WEIGHTS = Flag(_weights, "pretrained", "pretrained, random:SEED, or a .pth or .safetensors file")
+WEIGHTS = WeightsFlag(_weights, "pretrained", "pretrained, random:SEED, or a .pth or .safetensors file")
 # Words
 ANSWERS = Flag(_whole(1), 1000, "how many of the commonest answers become classes", POSITIVE)
 GLOVE = Flag(_known(sources.glove), "glove.6B.300d", "word vectors: glove.6B.50d, 100d, 200d, 300d")
 # The classifier and its training
 MODEL = Flag(
-    _one_of("deeper-lstm", "language-only", "bag-of-words"),
+    _one_of(*IGNORED),
     "deeper-lstm",
     "classifier: deeper-lstm, language-only or bag-of-words",
 )
@@ -170,6 +192,10 @@ FINE_TUNE_EMBEDDINGS = Flag(_switch, False, "train the word vectors too")
 
 class TrainingFlags:
     """What decides a trained model."""
+
+    def ignored(self) -> tuple[str, ...]:
+        """The flags that change nothing for the model."""
+        return IGNORED[self.model]
 
     dataset = DATASET
     train_split = TRAIN_SPLIT
@@ -214,6 +240,15 @@ def check_settled(values: dict[str, Any], flags: dict[str, Any]) -> None:
             refuse(
                 f"{flag} {values[name]}: {values['dataset']} is ready-made and has {flag} {text}; leave it out"
             )
+
+
+def check_weights(weights: str) -> None:
+    """Refuse a file that can't hold weights, before anything runs."""
+    if weights.endswith(WEIGHTS_FILES):
+        try:
+            check_weights_file(Path(weights))
+        except DataError as error:
+            refuse(f"--weights {error}")
 
 
 @cache

@@ -6,15 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-from data.base.errors import DataError
-from data.base.hashes import file_identity
 from data.catalog import sources
-from data.download.local_copies import WEIGHTS, check_weights_file
 from models.backbones import names
 from tasks.contract import artifacts
 from tasks.contract.stage import Stage
 from tasks.setup import flags, settings
-from tasks.setup.user_errors import refuse
 from tasks.stages.download import DownloadImages, DownloadWeights
 
 
@@ -29,15 +25,6 @@ class ExtractFeatures(Stage):
     layer = flags.LAYER
     weights = flags.WEIGHTS
 
-    @classmethod
-    def check_flags(cls, values: dict[str, Any]) -> None:
-        super().check_flags(values)
-        if values["weights"].endswith(WEIGHTS):
-            try:
-                check_weights_file(Path(values["weights"]))
-            except DataError as error:
-                refuse(f"--weights {error}")
-
     def inputs(self) -> dict[str, Stage]:
         needs: dict[str, Stage] = {"images": self.clone(DownloadImages)}
         if self.weights == "pretrained":
@@ -45,20 +32,15 @@ class ExtractFeatures(Stage):
         return needs
 
     def identity(self) -> dict[str, Any]:
-        """A weights file counts by its content, wherever it lies; and how pictures get their ids."""
-        weights = {"weights": self._weights_id()} if self._is_file() else {}
-        return weights | sources.image_set(self.image_set).identity
-
-    def _is_file(self) -> bool:
-        return self.weights.endswith(WEIGHTS)
+        """How pictures get their ids."""
+        return sources.image_set(self.image_set).identity
 
     def _weights_id(self) -> str:
-        if self._is_file():
-            return file_identity(Path(self.weights), settings.artifacts_folder() / ".identities.json")
+        """The sha256 of the weights, or random:SEED."""
         if self.weights == "pretrained":
             source = sources.weights(self.backbone)
             return source.sha256 or f"{source.sha256_prefix}..."
-        return self.weights
+        return str(self.key["parameters"]["weights"])
 
     def build(self, folder: Path) -> dict[str, Any]:
         from data.pictures.image_sets import open_images

@@ -12,15 +12,14 @@ from tasks.setup import settings
 from tasks.setup.flags import ExperimentFlags
 from tasks.setup.user_errors import refuse
 from tasks.stages.download_texts import DownloadQuestions
-from tasks.stages.encoded_inputs import Questions, question_inputs, read_encoded_questions
-from tasks.stages.imported import maker
+from tasks.stages.encoded_inputs import Questions, bound_to, question_inputs, read_encoded_questions
 from tasks.stages.text import (
     BuildVocabulary,
     EncodeAnswers,
     read_vocabulary,
     split_questions,
 )
-from tasks.stages.train import TrainModel, bound_to
+from tasks.stages.train import TrainModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,12 +62,12 @@ class PredictAnswers(Judging):
     def inputs(self) -> dict[str, Stage]:
         needs = {
             "model": self.clone(TrainModel),
-            "vocabulary": maker(self, BuildVocabulary),
+            "vocabulary": self.clone(BuildVocabulary),
             **question_inputs(self, self.eval_split),
             **asked_inputs(self),
         }
         if sources.dataset(self.dataset).split(self.eval_split).annotations is not None:
-            needs["answers"] = maker(self, EncodeAnswers, split=self.eval_split)
+            needs["answers"] = self.clone(EncodeAnswers, split=self.eval_split)
         return needs
 
     def build(self, folder: Path) -> dict[str, Any]:

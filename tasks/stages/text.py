@@ -11,7 +11,6 @@ from tasks.contract.stage import Stage
 from tasks.setup import flags
 from tasks.stages.download import DownloadGlove
 from tasks.stages.download_texts import DownloadAnnotations, DownloadQuestions
-from tasks.stages.imported import maker
 
 if TYPE_CHECKING:
     from data.text.questions import Vocabulary
@@ -68,7 +67,7 @@ class Encoding(Stage):
 
     named_by = ("dataset", "split")
     dataset = flags.DATASET
-    split = flags.BASE_SPLIT
+    split = flags.SPLIT
     train_split = flags.TRAIN_SPLIT
     answers = flags.ANSWERS
 
@@ -133,7 +132,7 @@ class BuildEmbeddings(Stage):
     glove = flags.GLOVE
 
     def inputs(self) -> dict[str, Stage]:
-        return {"vocabulary": maker(self, BuildVocabulary), "glove": self.clone(DownloadGlove)}
+        return {"vocabulary": self.clone(BuildVocabulary), "glove": self.clone(DownloadGlove)}
 
     def build(self, folder: Path) -> dict[str, Any]:
         from data.text.glove import embedding_matrix, write_embeddings
