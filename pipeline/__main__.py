@@ -127,7 +127,7 @@ def _add(added: argparse._SubParsersAction[OneLineParser], name: str, command: C
     parser.set_defaults(parser=parser)
     if command.task:
         usage = parser.format_usage().removeprefix(f"usage: {PROGRAM} {name}").split()[1:]
-        parser.usage = f"{PROGRAM} {name} {command.task} {' '.join(usage)}"
+        parser.usage = " ".join([PROGRAM, name, command.task, *usage])
     return parser
 
 

@@ -91,10 +91,12 @@ def start_luigi(command: str) -> None:
 
 
 def start() -> None:
-    """Set up what a command's whole process shares: logs, what stands at the end of a failure, Ctrl-C."""
+    """Set up what a command's whole process shares: OpenMP's threads, logs, the last line after a failure, Ctrl-C."""
+    from models.openmp import spin_briefly
     from tasks.setup import failures, logs
     from tasks.setup.process import careful_ctrl_c
 
+    spin_briefly()
     logs.install()
     failures.install()
     careful_ctrl_c()
@@ -104,8 +106,9 @@ def check_libraries() -> None:
     """End with one line where a library is missing: this is then not the project's own Python."""
     if missing := [name for name in LIBRARIES if find_spec(name) is None]:
         project = Path(__file__).resolve().parents[1]
+        lacks = f"{', '.join(missing[:3])}{' ...' if missing[3:] else ''}"
         raise SystemExit(
-            f"error: {sys.executable} has no {', '.join(missing)}; type `. {project}/.venv/bin/activate` first "
+            f"error: {sys.executable} lacks {lacks}; type `. {project}/.venv/bin/activate` first "
             f"(`make run` in {project} makes .venv)"
         )
 

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--to", type=Path, required=True, help="folder that the three files are written into")
+    parser.add_argument(
+        "--to", metavar="DIR", type=Path, required=True, help="folder that the three files are written into"
+    )
 
 
 def export_files(flags: argparse.Namespace) -> int:

@@ -30,6 +30,8 @@ def task_from(words: list[str], command: OneLineParser) -> luigi.Task:
     """
     if not words or words[0].startswith("-"):
         words = ["RunAll", *words]
+    if any(word.partition("=")[0] == "--module" for word in words):
+        command.error("--module is for luigi, as in luigi --module pipeline RunAll; leave it out here")
     luigi_flags.install(command.flags())
     with CmdlineParser.global_instance(words) as parser:
         return parser.get_task_obj()
