@@ -59,8 +59,9 @@ def decode(data: bytes, size: int = 224) -> torch.Tensor:
     The whole picture is resized, its proportions are not kept. It is turned upright as EXIF says, transparent
     places are laid over white, 16-bit channels keep their upper byte, an animation gives its first frame.
     Raises PictureError for what is not a picture, is cut short or corrupt, has more than MAX_PIXELS or is longer than
-    MAX_SIDE. Beside `data` it holds about 7 bytes a pixel: 4 in Pillow, 3 as RGB. Decoders that keep the whole picture
-    in a form of their own need more for a while: 8 for a turned TIFF, 9 for a progressive JPEG (12 in CMYK), 16 for WebP.
+    MAX_SIDE. Beside `data` it holds about 7 bytes a pixel: 4 in Pillow, 3 as RGB. Decoders that keep the whole
+    picture in a form of their own need more for a while: 8 for a turned TIFF, 9 for a progressive JPEG (12 in CMYK), 16
+    for WebP.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image, _alone_if_large(image):

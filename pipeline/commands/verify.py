@@ -24,9 +24,8 @@ def differences(paths: list[Path]) -> dict[Path, list[str]]:
     return found
 
 
-def verify(arguments: list[str]) -> int:
+def verify(_: argparse.Namespace) -> int:
     """Print one line an artifact; exit code 1 where anything differs."""
-    argparse.ArgumentParser(prog="python -m pipeline verify").parse_args(arguments)
     bad = 0
     base = settings.artifacts_folder()
     for path, wrong in differences(list(inventory.all_artifacts())).items():

@@ -36,13 +36,14 @@ class Flagged(luigi.Task):
         order = sorted(values, key=lambda name: name not in ("dataset", "image_set"))  # these set others
         for name in order:
             if values[name] is None and isinstance(declared[name], flags.Flag):
-                values[name] = cls._default(declared[name], name, values, experiment)
+                values[name] = cls.default_of(declared[name], name, values, experiment)
         flags.check_settled(values, declared)
         cls.check_flags(values)
         return [(name, values[name]) for name, _ in params]
 
     @staticmethod
-    def _default(flag: flags.Flag, name: str, values: dict[str, Any], stated: dict[str, str]) -> Any:
+    def default_of(flag: flags.Flag, name: str, values: dict[str, Any], stated: dict[str, str]) -> Any:
+        """The value of a flag that is not given. `values` has the dataset or image set, `stated` is [experiment]."""
         if name in (settled := flags.settled(values)):
             return flag.parse(settled[name])
         if name in stated:

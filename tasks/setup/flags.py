@@ -34,7 +34,7 @@ class Flag(luigi.Parameter):
         super().__init__(
             default=None, positional=False, description=f"{about} (default: {shown})".replace("%", "%%")
         )
-        self.kind, self.default, self.expected = kind, default, expected
+        self.kind, self.default, self.about, self.expected = kind, default, about, expected
 
     def parse(self, text: Any) -> Any:
         """A command line's or a file's text to the value; ends with one line where that can't be done."""

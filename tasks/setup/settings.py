@@ -169,12 +169,18 @@ def check(flags: set[str], stages: set[str]) -> None:
 
 
 def add_project_config() -> None:
-    """Let Luigi read the project's luigi.cfg first, so that every nearer file overrides it."""
+    """Let Luigi read the project's luigi.cfg first, so that nearer files and what a program has set override it."""
     parser = configuration.get_config()
     ours = str(PROJECT / "luigi.cfg")
-    if ours not in parser._config_paths:
-        parser._config_paths.insert(0, ours)
-        parser.reload()
+    if ours in parser._config_paths:
+        return
+    before = {name: dict(parser.items(name, raw=True)) for name in parser.sections()}
+    parser._config_paths.insert(0, ours)
+    parser.reload()
+    for section, options in before.items():
+        for option, value in options.items():
+            if parser.get(section, option, raw=True) != value:
+                parser.set(section, option, value)
 
 
 def check_artifacts_folder() -> None:

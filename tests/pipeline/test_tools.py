@@ -105,4 +105,4 @@ def test_what_luigi_parses_explains_itself(capsys, artifacts, command, word):
     assert main([command, "--help"]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"usage: python -m pipeline {command} ") and word in said
-    assert said.count("python -m pipeline") == 1 and "TASK --help" in said
+    assert said.count("usage: ") == 1 and "TASK --help" in said
