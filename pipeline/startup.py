@@ -14,21 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 LIBRARIES = (
-    *(
-        "luigi",
-        "torch",
-        "torchvision",
-        "simplejpeg",
-        "PIL",
-        "h5py",
-        "numpy",
-        "nltk",
-        "msgspec",
-        "isal",
-        "requests",
-    ),
-    *("urllib3", "tenacity", "tqdm", "safetensors", "matplotlib", "jinja2", "markupsafe", "tensorboard"),
-)
+    "luigi torch torchvision simplejpeg PIL h5py numpy nltk msgspec isal requests urllib3 "
+    "tenacity tqdm safetensors matplotlib jinja2 markupsafe tensorboard"
+).split()
 """What pyproject.toml requires, under the names that are imported."""
 
 LUIGI = {"luigi.cmdline": "luigi", "luigi.tools.deps_tree": "luigi-deps-tree"}
