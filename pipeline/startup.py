@@ -13,10 +13,27 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-LIBRARIES = (
-    "luigi torch torchvision simplejpeg PIL h5py numpy nltk msgspec isal requests urllib3 "
-    "tenacity tqdm safetensors matplotlib jinja2 markupsafe tensorboard"
-).split()
+LIBRARIES = [
+    "luigi",
+    "torch",
+    "torchvision",
+    "simplejpeg",
+    "PIL",
+    "h5py",
+    "numpy",
+    "nltk",
+    "msgspec",
+    "isal",
+    "requests",
+    "urllib3",
+    "tenacity",
+    "tqdm",
+    "safetensors",
+    "matplotlib",
+    "jinja2",
+    "markupsafe",
+    "tensorboard",
+]
 """What pyproject.toml requires, under the names that are imported."""
 
 LUIGI = {"luigi.cmdline": "luigi", "luigi.tools.deps_tree": "luigi-deps-tree"}
