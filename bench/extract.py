@@ -28,12 +28,16 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import models  # noqa: F401  before torch, which reads how long its threads spin when it is loaded
+
+# isort: split
 import h5py
 import numpy as np
 import torch
 from PIL import Image
 from torch import nn
-from torchvision import models, transforms
+from torchvision import transforms
+from torchvision.models import vgg16
 
 from data.pictures.image_sets import Images, open_images
 from models.backbones.decoding import decode
@@ -92,7 +96,7 @@ def plain(images: Images, count: int, folder: Path) -> Turn:
 def eager_vgg16() -> nn.Module:
     """torchvision's VGG-16 up to fc7, as it comes."""
     torch.manual_seed(0)
-    whole = models.vgg16(weights=None).eval()
+    whole = vgg16(weights=None).eval()
     return nn.Sequential(whole.features, whole.avgpool, nn.Flatten(1), whole.classifier[:5])
 
 
@@ -253,4 +257,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from bench.one_line import in_one_line
+
+    in_one_line(main)

@@ -21,12 +21,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from bench.real_questions import LENGTHS
 from data.catalog import sources
 
 WORDS = 14_000  # words of questions; v1 has 12,600 in training
 ANSWERS = 22_000  # consensus answers
 DISTINCT = {"vqa-v1": 0.6, "vqa-v2": 0.45}  # share of distinct questions, chosen: v2 asks most of its twice
-LENGTHS = {4: 30, 5: 100, 6: 223, 7: 178, 8: 176, 9: 92, 10: 44, 11: 26, 12: 16, 13: 7, 14: 3, 16: 2, 20: 1}
 HEADS = [
     "how many",
     "is the",
@@ -285,4 +285,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from bench.one_line import in_one_line
+
+    in_one_line(main)

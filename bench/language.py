@@ -163,4 +163,6 @@ def theirs(task: Task, epochs: int, batch_size: int, seed: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    from bench.one_line import in_one_line
+
+    in_one_line(main)

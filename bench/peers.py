@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -16,26 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from bench.real_questions import LENGTHS
+from data.base.errors import DataError
+
 ROOT = Path(__file__).resolve().parents[1]
 VOCABULARY, EMBEDDING, ANSWERS, FEATURES, STEPS, BATCH = 12602, 300, 1000, 4096, 26, 256
-
-
-# How many of 8,977 real questions of VQA v2 have so many tokens, the question mark included: 7.3 in the mean.
-LENGTHS = {
-    4: 279,
-    5: 1005,
-    6: 2227,
-    7: 1782,
-    8: 1764,
-    9: 923,
-    10: 444,
-    11: 259,
-    12: 156,
-    13: 72,
-    14: 27,
-    15: 17,
-    16: 21,
-}
 
 
 def make_questions(count: int, seed: int) -> np.ndarray:
@@ -101,6 +87,14 @@ def keras_model(matrix: np.ndarray | None = None, answers: int = ANSWERS, sees: 
 def normalised(features: np.ndarray) -> np.ndarray:
     rows = features.astype(np.float32)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def check_python(python: str, backends: list[str]) -> None:
+    """Before the arrays are made: DataError where Keras is asked for and its Python is not there."""
+    if backends and shutil.which(python) is None:
+        raise DataError(
+            f"--keras-python {python}: not a program; expected the Python of a place that has Keras"
+        )
 
 
 class Worker:

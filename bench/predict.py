@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from peers import (
+
+from bench.peers import (
     ANSWERS,
     BATCH,
     EMBEDDING,
@@ -23,6 +24,7 @@ from peers import (
     VOCABULARY,
     Worker,
     await_round,
+    check_python,
     compete,
     keras_model,
     make_embeddings,
@@ -50,6 +52,7 @@ def main() -> None:
         name, folder = options.worker
         (work_keras if name == "keras" else work_ours)(Path(folder), name)
         return
+    check_python(options.keras_python, options.backends)
     with tempfile.TemporaryDirectory() as folder:
         questions, pictures = (6_000, 2_000) if options.quick else (121_512, 40_504)
         make_features(Path(folder) / "features.npy", pictures, 2)
@@ -101,4 +104,6 @@ def work_keras(folder: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from bench.one_line import in_one_line
+
+    in_one_line(main)

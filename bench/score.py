@@ -23,9 +23,11 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
+from data.base.errors import DataError
 from data.scoring.figures import annotated_accuracy
 from data.scoring.normalisation import TABLES_FILE, normalise
 from data.text.official import Annotation
@@ -99,7 +101,9 @@ def _reference_words(text: str) -> str:
 
 
 def _percent(scores: list[float]) -> float:
-    return round(100 * _sum(scores) / len(scores), 2)
+    """Python 2's round: of two equally near the one further from zero."""
+    percent = Decimal(100 * _sum(scores) / len(scores))
+    return float(percent.quantize(Decimal("0.01"), ROUND_HALF_UP))
 
 
 def _sum(numbers: list[float]) -> float:
@@ -132,6 +136,8 @@ def _annotations(folder: Path) -> list[dict[str, Any]]:
     packed = folder / "v2_mscoco_train2014_annotations.json.gz"
     if packed.exists():
         return json.loads(gzip.decompress(packed.read_bytes()))["annotations"]
+    if not (folder / packed.stem).exists():
+        raise DataError(f"{folder}: no {packed.stem} here, nor its .gz; --data names the folder that has it")
     return json.loads((folder / packed.stem).read_text(encoding="utf-8"))["annotations"]
 
 
@@ -183,4 +189,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from bench.one_line import in_one_line
+
+    in_one_line(main)

@@ -55,4 +55,6 @@ def main(runs: int = 15) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from bench.one_line import in_one_line
+
+    in_one_line(main)

@@ -29,6 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from data.base.errors import DataError
 from data.catalog import sources
 
 DATASET, SPLIT, ANSWERS, GLOVE = "vqa-v2", "train", 1_000, "glove.6B.300d"
@@ -250,8 +251,18 @@ def main() -> None:
             number = int((PART.question_count or 0) * options.scale)
             generate.write_split(data, DATASET, SPLIT, number)
             generate.write_glove(data, GLOVE, int((sources.glove(GLOVE).words or 0) * options.scale))
+        _check(data)
         compare(data, out, options.runs)
 
 
+def _check(data: Path) -> None:
+    for file in (QUESTIONS[0], ANNOTATIONS[0], sources.glove(GLOVE).source.file):
+        if not (data / file).is_file():
+            command = f"python -m bench.generate --out {data} --dataset {DATASET} --glove {GLOVE}"
+            raise DataError(f"{data / file}: not there; to make it: {command}")
+
+
 if __name__ == "__main__":
-    main()
+    from bench.one_line import in_one_line
+
+    in_one_line(main)

@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from peers import (
+
+from bench.peers import (
     ANSWERS,
     BATCH,
     EMBEDDING,
@@ -24,6 +25,7 @@ from peers import (
     VOCABULARY,
     Worker,
     await_round,
+    check_python,
     compete,
     keras_model,
     make_embeddings,
@@ -52,6 +54,7 @@ def main() -> None:
         name, folder = options.worker
         (work_keras if name == "keras" else work_ours)(Path(folder), options.steps, name)
         return
+    check_python(options.keras_python, options.backends)
     with tempfile.TemporaryDirectory() as folder:
         make_arrays(Path(folder), 3000 if options.quick else 82_783, options.steps * BATCH)
         workers = [start(f"ours {p}", sys.executable, p, folder, options, {}) for p in options.precisions]
@@ -127,4 +130,6 @@ def work_keras(folder: Path, steps: int, name: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from bench.one_line import in_one_line
+
+    in_one_line(main)

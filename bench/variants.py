@@ -19,6 +19,9 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 
+import models  # noqa: F401  before torch, which reads how long its threads spin when it is loaded
+
+# isort: split
 import torch
 from torch import nn
 
@@ -192,4 +195,6 @@ def report(name: str, pairs: list[tuple[float, float]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from bench.one_line import in_one_line
+
+    in_one_line(main)

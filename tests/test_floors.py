@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -152,3 +153,39 @@ def test_nothing_that_could_execute_data_is_used():
             assert keywords.get("shell") != "True", path
             if name == "torch.load":
                 assert keywords.get("weights_only") == "True", path
+
+
+def test_one_place_hashes_files():
+    for name, path in FILES.items():
+        for call in (node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)):
+            hashes = ast.unparse(call.func) in ("hashlib.file_digest", "hashlib.sha256")
+            if hashes and name != "data.base.hashes":
+                assert "file_digest" not in ast.unparse(call) and "read" not in ast.unparse(call), name
+
+
+def test_what_is_defined_is_used_by_more_than_tests():
+    """A function, a class or a value of a module that only tests name is code that nobody runs."""
+    defined: dict[str, str] = {}
+    used: set[str] = set()
+    for name, path in FILES.items():
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                defined[node.name] = name
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                used.add(node.id)
+            elif isinstance(node, ast.Attribute):
+                used.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                used.add(node.value)
+        for node in tree(path).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            defined |= {target.id: name for target in targets if isinstance(target, ast.Name)}
+    others = [*(ROOT / "data" / "report").glob("*.j2"), ROOT / "luigi.cfg"]
+    named = "\n".join(path.read_text(encoding="utf-8") for path in others)
+    by_torch = {"forward"}
+    idle = {
+        name: where
+        for name, where in defined.items()
+        if name not in used | by_torch and not name.startswith("__") and not re.search(rf"\b{name}\b", named)
+    }
+    assert not idle

@@ -1,4 +1,4 @@
-"""The sha256 of a file, and a cache of those already known."""
+"""The sha256 of a file, and a cache of those already known. Whoever hashes a file does it by what is here."""
 
 from __future__ import annotations
 
@@ -8,30 +8,33 @@ import os
 import stat
 import time
 from contextlib import suppress
+from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import BinaryIO
 
-from data.base.errors import DataError
 from data.base.files import FILE_BYTES, open_plain
 from data.base.progress import Progress, silent
 
+CHUNK = 1 << 20
+
 
 def sha256_file(path: Path, progress: Progress = silent) -> str:
-    """Hex sha256 of a plain file; about 1 GB/s where the processor has the instructions for it."""
+    """Hex sha256 of a plain file; about 1 GB/s where the processor has the instructions for it.
+
+    `progress` counts bytes. DataError where it can't be read, or is no plain file.
+    """
     with open_plain(path, FILE_BYTES) as file:
-        return _sha256(file, path, progress)
+        return digest_of(file, progress, f"hashing {path.name}").hexdigest()
 
 
-def _sha256(file: BinaryIO, path: Path, progress: Progress) -> str:
+def digest_of(file: FileIO | BufferedReader, progress: Progress = silent, note: str = "") -> hashlib._Hash:
+    """The running sha256 of an open file's bytes, from where it stands to its end; more can be added to it."""
     size, done, digest = os.fstat(file.fileno()).st_size, 0, hashlib.sha256()
-    try:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-            done += len(chunk)
-            progress(done, size, f"hashing {path.name}")
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror}") from error
-    return digest.hexdigest()
+    chunk = memoryview(bytearray(min(max(size, 1), CHUNK)))
+    while read := file.readinto(chunk):
+        digest.update(chunk[:read])
+        done += read
+        progress(done, size, note)
+    return digest
 
 
 def file_identity(path: Path, cache: Path, progress: Progress = silent) -> str:
@@ -69,7 +72,7 @@ class KnownHashes:
                 return f"{entry.st_size} bytes"
         with open_plain(path, FILE_BYTES) as file:
             entry = os.fstat(file.fileno())
-            sha256 = _sha256(file, path, progress)
+            sha256 = digest_of(file, progress, f"hashing {path.name}").hexdigest()
         # A file written just now could change again within the clock's tick and keep its stamp.
         if time.time_ns() - entry.st_ctime_ns > 2_000_000_000:
             self.known[key], self.changed = [*_stamp(entry), sha256], True

@@ -10,3 +10,12 @@ Progress = Callable[[int, int, str], None]
 
 def silent(done: int, total: int, note: str = "") -> None:
     """The default: nobody is watching."""
+
+
+def portion(progress: Progress, before: int, total: int) -> Progress:
+    """For one of several pieces of work, `before` units of all `total` done: tells how far all of them are."""
+
+    def tell(done: int, _: int, note: str = "") -> None:
+        progress(before + done, total, note)
+
+    return tell

@@ -209,12 +209,6 @@ def _check_overlap(path: Path, members: list[zipfile.ZipInfo]) -> None:
         )
 
 
-def list_members(path: Path) -> list[zipfile.ZipInfo]:
-    """All files inside a zip, checked (see `check`), in the archive's order."""
-    archive = Archive(path)
-    return [info for info in archive._open().infolist() if not info.is_dir()]
-
-
 def read_member(path: Path, member: str, max_bytes: int = MEMBER_BYTES) -> bytearray:
     """One large member's bytes, all checks done. For many members of one zip keep an Archive."""
     archive = Archive(path)

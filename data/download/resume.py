@@ -11,10 +11,12 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import IO
 
 from data.base.files import flush, length
+from data.base.hashes import digest_of
 from data.base.progress import Progress, silent
 from data.catalog.entries import Source
 
@@ -30,7 +32,7 @@ class Part:
     `taken`: another run finished this very file while we waited for it, and has moved it away.
     """
 
-    def __init__(self, path: Path, file: IO[bytes], taken: bool) -> None:
+    def __init__(self, path: Path, file: FileIO, taken: bool) -> None:
         self.path, self.file, self.taken = path, file, taken
         self.size = os.fstat(file.fileno()).st_size
         self.mixed = self.size > 0
@@ -43,12 +45,8 @@ class Part:
 
     def recall(self, progress: Progress = silent) -> None:
         """Hash what an earlier run left, so that the bytes to come can be added to it."""
-        self.digest, done = hashlib.sha256(), 0
         self.file.seek(0)
-        while chunk := self.file.read(CHUNK):
-            self.digest.update(chunk)
-            done += len(chunk)
-            progress(done, self.size, "checking what has arrived")
+        self.digest = digest_of(self.file, progress, "checking what has arrived")
 
     def write(self, chunk: bytes) -> None:
         """Add bytes at the end, at once in the kernel's hands: a kill loses none of them."""

@@ -248,6 +248,7 @@ class Job:
     def store(self, body: Iterator[bytes], end: int | None, total: int | None, note: str) -> None:
         """Write what comes, up to byte `end`. A Hitch where it comes too slowly or ends before `total`."""
         mark, since = time.monotonic(), self.part.size
+        self.progress(self.part.size, total or 0, note)  # so much came before
         for chunk in body:
             self.part.write(chunk)
             self.transferred += len(chunk)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +18,10 @@ PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", 
 
 
 def is_picture(name: str) -> bool:
-    """By its extension; what macOS hides in archives (__MACOSX/, ._name) is no picture."""
+    """By its extension; what macOS hides in archives (__MACOSX/, ._name) is not a picture."""
     parts = name.split("/")
     hidden = parts[-1].startswith(".") or "__MACOSX" in parts
-    return not hidden and "." + parts[-1].rpartition(".")[2].lower() in PICTURES
+    return not hidden and posixpath.splitext(parts[-1])[1].lower() in PICTURES
 
 
 def folder_files(folder: Path) -> Iterator[str]:

@@ -14,7 +14,7 @@ from data.report import views
 from data.report.charts import compared_charts
 from data.report.report_data import Judged
 from data.report.templates import render
-from data.scoring.accuracy import question_scores
+from data.scoring.accuracy import answers_right, question_scores
 
 GALLERY = 60
 """Pictures on the page, half of them where the one model is right and half where the other is."""
@@ -103,10 +103,9 @@ def outcomes(both: Comparison) -> dict[str, Any]:
     if not both.pairs:
         return {}
     humans = [one.humans for one, _ in both.pairs]
-    scores = np.stack(
-        [question_scores([pair[side].prediction for pair in both.pairs], humans) for side in (0, 1)], axis=1
-    )
-    right, wrong = scores >= views.RIGHT, scores == 0
+    predictions = [[pair[side].prediction for pair in both.pairs] for side in (0, 1)]
+    scores = np.stack([question_scores(said, humans) for said in predictions], axis=1)
+    right, wrong = np.stack([answers_right(said, humans) for said in predictions], axis=1), scores == 0
     only_first, only_second = right[:, 0] & wrong[:, 1], right[:, 1] & wrong[:, 0]
     gain = 100 * (scores[:, 1] - scores[:, 0])
     return {
@@ -129,15 +128,15 @@ def cards(
         return []
     numbers = [*found["only_first"], *found["only_second"]]
     asked = [both.pairs[number][0] for number in numbers]
-    winners = [0.0] * len(found["only_first"]) + [1.0] * len(found["only_second"])
+    by_second = [False] * len(found["only_first"]) + [True] * len(found["only_second"])
     kinds, pictures = [one.answer_type for one in asked], [one.image_id for one in asked]
-    chosen = views.choose(winners, kinds, pictures, gallery)
-    return [_card(both.pairs[numbers[k]], "second" if winners[k] else "first", picture) for k in chosen]
+    chosen = views.choose(by_second, kinds, pictures, gallery)
+    return [_card(both.pairs[numbers[k]], "second" if by_second[k] else "first", picture) for k in chosen]
 
 
 def _card(pair: tuple[Judged, Judged], winner: str, picture: Callable[[int], bytes]) -> dict[str, Any]:
     one, other = pair
-    card = views.card(one, 1.0 if winner == "first" else 0.0, picture)
+    card = views.card(one, float(winner == "first"), winner == "first", picture)
     answers = [(side.prediction, dict(side.top).get(side.prediction, 0.0)) for side in pair]
     text = f"{card['text']} {other.prediction}".lower()
     return card | {"answers": answers, "mark": winner, "text": text}

@@ -15,7 +15,7 @@ from data.report import views
 from data.report.charts import charts
 from data.report.report_data import ReportData
 from data.report.templates import render
-from data.scoring.accuracy import question_scores
+from data.scoring.accuracy import answers_right, question_scores
 
 GALLERY = 120
 """Pictures on the page: about two megabytes of photographs. A page with thousands would open on no phone."""
@@ -44,19 +44,18 @@ def render_report(
     progress: Progress = silent,
 ) -> tuple[str, dict[str, Any]]:
     """The page as text, and facts about it; see `write_report`."""
-    scores = question_scores(
-        [one.prediction for one in data.questions], [one.humans for one in data.questions]
-    )
+    judged = [one.prediction for one in data.questions], [one.humans for one in data.questions]
+    scores, right = question_scores(*judged), answers_right(*judged).tolist()
     chosen = views.choose(
-        scores.tolist(),
+        right,
         [one.answer_type for one in data.questions],
         [one.image_id for one in data.questions],
         gallery,
     )
     cards = []
     for done, number in enumerate(chosen, start=1):
-        cards.append(views.card(data.questions[number], float(scores[number]), picture))
-        progress(done, len(chosen), "pictures of the gallery")
+        cards.append(views.card(data.questions[number], float(scores[number]), right[number], picture))
+        progress(done, len(chosen), "gallery")
     page = render(
         "report.html.j2",
         data=data,
@@ -66,7 +65,7 @@ def render_report(
         question_types=views.question_types(data),
         charts=charts(data.history),
         reach=views.reach(data.questions, data.classes),
-        confusions=views.confusions(data.questions, scores.tolist()),
+        confusions=views.confusions(data.questions, right),
         cards=cards,
         kinds=sorted({one["question_type"] for one in cards}),
         types=sorted({one["answer_type"] for one in cards}),

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 400  # pixels of the longer side: sharp on a phone's screen, about 12 kB
 CONFUSIONS = 12
-RIGHT = 0.9  # three people or more gave the model's answer
 
 _PRIORS = {
     "commonest_per_question_type": "commonest answer of the question's type",
@@ -104,12 +103,12 @@ def reach(questions: Sequence[Judged], classes: Sequence[str]) -> dict[str, Any]
     }
 
 
-def confusions(questions: Sequence[Judged], scores: Sequence[float]) -> list[dict[str, Any]]:
+def confusions(questions: Sequence[Judged], right: Sequence[bool]) -> list[dict[str, Any]]:
     """The commonest pairs of consensus and wrong prediction, each with an example of the question."""
     asked: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     of_consensus = Counter(one.consensus for one in questions)
-    for one, score in zip(questions, scores, strict=True):
-        if score < RIGHT and one.prediction != one.consensus:
+    for one, is_right in zip(questions, right, strict=True):
+        if not is_right and one.prediction != one.consensus:
             asked[one.consensus, one.prediction].append(one.question)
     ranked = sorted(asked.items(), key=lambda item: (-len(item[1]), item[0]))[:CONFUSIONS]
     return [
@@ -125,19 +124,19 @@ def confusions(questions: Sequence[Judged], scores: Sequence[float]) -> list[dic
 
 
 def choose(
-    scores: Sequence[float], answer_types: Sequence[str], image_ids: Sequence[int], count: int
+    right: Sequence[bool], answer_types: Sequence[str], image_ids: Sequence[int], count: int
 ) -> list[int]:
     """Numbers of `count` questions for the gallery, the same each time.
 
     Right and not right, and all answer types, take turns, so the gallery is no fair sample of the accuracy; a
     picture comes again only after the others.
     """
-    order = list(range(len(scores)))
+    order = list(range(len(right)))
     Random(0).shuffle(order)
     seen: Counter[int] = Counter()
     queues: defaultdict[tuple[str, bool], list[tuple[int, int, int]]] = defaultdict(list)
     for place, number in enumerate(order):
-        queue = queues[answer_types[number], scores[number] >= RIGHT]
+        queue = queues[answer_types[number], right[number]]
         queue.append((seen[image_ids[number]], place, number))
         seen[image_ids[number]] += 1
     turns = sorted(
@@ -148,10 +147,10 @@ def choose(
     return [number for _, _, number in turns[:count]]
 
 
-def card(one: Judged, score: float, picture: Callable[[int], bytes]) -> dict[str, Any]:
+def card(one: Judged, score: float, right: bool, picture: Callable[[int], bytes]) -> dict[str, Any]:
     """One question of the gallery with its picture as a data address."""
     said = Counter(one.humans)
-    mark = "right" if score >= RIGHT else "partly" if score > 0 else "wrong"
+    mark = "right" if right else "partly" if score > 0 else "wrong"
     return {
         "question": one.question,
         "question_id": one.question_id,

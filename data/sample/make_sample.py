@@ -67,7 +67,7 @@ def make_sample(
                 file.add(f"sample-{split}/COCO_sample-{split}_{image_id:012}.jpg", picture, packed=False)
                 entries += of_picture
                 done += 1
-                progress(done, total, f"pictures of {split}")
+                progress(done, total, split)
         _write_questions(folder, split, entries)
         _write_annotations(folder, split, entries)
         questions += [entry.asked.question for entry in entries]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from itertools import chain, count
 from typing import Any
 
@@ -35,30 +36,28 @@ def question_scores(predictions: Sequence[str], humans: Sequence[Sequence[str]])
     data), min(1, matches / min(3, n)), nobody left out. DataError where a question has no answers or lengths
     differ.
     """
-    if len(predictions) != len(humans):
-        raise DataError(f"{len(predictions)} predictions for {len(humans)} questions: expected one each.")
-    counts = _human_counts(humans)
-    answers, said, _ = _encode(humans, predictions, counts)
-    return _scores(answers == said[:, None], counts)
+    return _scores(*_agreement(predictions, humans))
 
 
-def answer_scores(humans: Sequence[str]) -> dict[str, float]:
-    """What each answer would earn on one question: {text as compared: official score}, by first appearance.
+def answers_right(predictions: Sequence[str], humans: Sequence[Sequence[str]]) -> NDArray[np.bool_]:
+    """Whether three humans or more gave the prediction, all of them where fewer answered: (Q,) bool.
 
-    The text is the normalised one, or the cleaned one where the humans all gave the same answer.
+    A count, because the score of three of ten is 0.9 or a bit less by their order. DataError as by
+    `question_scores`.
     """
-    texts, codes, scores = answer_scores_table([humans])
-    return {texts[code]: float(score) for code, score in zip(codes[0], scores[0], strict=True) if code >= 0}
+    agree, counts = _agreement(predictions, humans)
+    return agree.sum(axis=1) >= np.minimum(3, counts)
 
 
 def answer_scores_table(
     humans: Sequence[Sequence[str]], absent: int = -2
 ) -> tuple[list[str], NDArray[np.int32], NDArray[np.float64]]:
-    """`answer_scores` of many questions at once: the soft targets of a training split.
+    """What each answer would earn on its question: the soft targets of a training split.
 
-    Returns `texts`, distinct; `codes` (Q, K) int32, places in `texts`: the distinct compared answers
-    of a question by first appearance, then `absent`; `scores` (Q, K) float64, zeros behind. K is the largest
-    number of distinct answers of any question.
+    Returns `texts`, distinct, as they are compared (normalised, or cleaned where all humans gave the same
+    answer); `codes` (Q, K) int32, places in `texts`: the distinct compared answers of a question by first
+    appearance, then `absent`; `scores` (Q, K) float64, zeros behind. K is the largest number of distinct
+    answers of any question.
     """
     counts = _human_counts(humans)
     codes, _, texts = _encode(humans, (), counts)
@@ -134,6 +133,17 @@ def seed_figures(
         "exact_match": float(((predicted == consensus) & answered).mean()),
         "any_of_ten": float(((humans == predicted[:, None]).any(axis=1) & answered).mean()),
     }
+
+
+def _agreement(
+    predictions: Sequence[str], humans: Sequence[Sequence[str]]
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Who gave the prediction, (Q, H) bool, and how many humans answered, (Q,) int64."""
+    if len(predictions) != len(humans):
+        raise DataError(f"{len(predictions)} predictions for {len(humans)} questions: expected one each.")
+    counts = _human_counts(humans)
+    answers, said, _ = _encode(humans, predictions, counts)
+    return answers == said[:, None], counts
 
 
 def _human_counts(humans: Sequence[Sequence[str]]) -> NDArray[np.int64]:
@@ -217,6 +227,8 @@ def _percent(total: float, size: int) -> float:
     """A mean in percent, rounded as the official code rounds.
 
     Its total is added one question after another. So do add.accumulate and bincount; np.sum adds pairwise,
-    and Python's own sum compensates since 3.12.
+    and Python's own sum compensates since 3.12. It is Python 2's round, which takes a tie away from zero where
+    Python 3 takes it to the even digit: 1 of 32 is 3.13. The double itself is rounded, so only ties differ.
     """
-    return round(100 * float(total) / int(size), 2)
+    percent = Decimal(100 * float(total) / int(size))
+    return float(percent.quantize(Decimal("0.01"), ROUND_HALF_UP))

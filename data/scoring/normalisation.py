@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 TABLES_FILE = Path(__file__).with_name("vqa_answer_normalisation.json")
@@ -32,6 +32,7 @@ _PERIOD = re.compile(_TABLES["period_strip"])
 # The official code calls sub(pattern, text, re.UNICODE): the flag lands in the place of `count`, and
 # re.UNICODE is 32. So the 33rd full stop of an answer stays.
 _MOST_PERIODS = 32
+REMEMBERED = 1 << 18  # answers, some 50 MB at most
 
 
 def clean(answer: str) -> str:
@@ -39,13 +40,13 @@ def clean(answer: str) -> str:
     return answer.replace("\n", " ").replace("\t", " ").strip()
 
 
-@cache
+@lru_cache(REMEMBERED)
 def normalise(answer: str) -> str:
     """The form in which answers are compared when the humans disagree (see `clean` for the other case).
 
     Cleans, removes punctuation and full stops, lower-cases, writes number words as digits ('none' is '0'),
     drops articles, restores the apostrophes of contractions, joins by single spaces. May end empty: 'the' ->
-    ''. Remembers every string it has seen: a dataset repeats the same few answers ten times and more.
+    ''. Remembers the strings that it has seen last: a dataset repeats the same few answers ten times and more.
     """
     words = answer.lower().split()
     if not "".join(words).isalnum():  # bare words, most answers, have nothing to remove

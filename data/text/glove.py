@@ -82,8 +82,8 @@ def _lines(
             if line[: line.find(b" ")] in firsts or number == 1:
                 yield number, line
             if not number % _TOLD:
-                progress(done, size, "bytes")
-    progress(done, size, "bytes")
+                progress(done, size, "")
+    progress(done, size, "")
 
 
 def _parse(line: bytes, dimensions: int, file: str, number: int) -> tuple[bytes, list[float]]:

@@ -131,15 +131,24 @@ class EncodedQuestions:
 # ASCII) is given to NLTK as a whole question. That both ways agree is tested.
 _PIECE = re.compile(r"([a-z0-9]+?(?:[-./][a-z0-9]+?)*)('(?:s|m|d|ll|re|ve)|n't)?([?!,])?")
 _TWO_WORDS = re.compile("cannot|gimme|gonna|gotta|lemme|wanna")  # NLTK splits these
+PIECES = 100_000  # that are remembered, some 20 MB at most
+PIECE_LENGTH = 64  # characters of a piece that is remembered
 
 
 class _Pieces(dict[str, tuple[str, ...] | None]):
-    """The tokens of pieces of questions, by piece; None if they may depend on what stands around it."""
+    """The tokens of pieces of questions, by piece; None if they may depend on what stands around it.
+
+    Bounded, for `serve` reads whatever people type: the questions of VQA have some ten thousand pieces.
+    """
 
     def __missing__(self, piece: str) -> tuple[str, ...] | None:
         plain = None if _TWO_WORDS.search(piece) else _PIECE.fullmatch(piece)
-        self[piece] = tuple(filter(None, plain.groups())) if plain else None
-        return self[piece]
+        tokens = tuple(filter(None, plain.groups())) if plain else None
+        if len(self) >= PIECES:
+            self.clear()
+        if len(piece) <= PIECE_LENGTH:
+            self[piece] = tokens
+        return tokens
 
 
 _pieces = _Pieces()

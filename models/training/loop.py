@@ -70,6 +70,7 @@ def train(
         validation = replace(
             validation, features=run.features if same else open_features(validation.features, place)
         )
+    progress(len(history) * len(kept), options.epochs * len(kept), "")  # so much was done before
     for epoch in range(len(history), options.epochs):
         with memory_kept():
             row = run.epoch(epoch)

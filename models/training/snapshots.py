@@ -8,9 +8,9 @@ each epoch start from (seed, epoch).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -24,11 +24,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from data.base.errors import ModelError
+from data.base.errors import DataError, ModelError
+from data.base.hashes import sha256_file
 from models.tensors import write_tensors
 
 KEPT = 2  # the newest, and one more should the disk lose it
 STATES = {"rmsprop": 1, "adamw": 2}  # arrays of a weight's size that each optimiser keeps
+_NAME = re.compile(r"epoch-([0-9]+)\.json")
 STALE = 600  # seconds after which a temporary file has no writer any more
 
 
@@ -71,7 +73,7 @@ def write_snapshot(
 
     def write(temporary: Path) -> None:
         write_tensors(tensors, temporary)  # once renamed, another run of this training may drop it
-        facts.update(size=temporary.stat().st_size, sha256=_sha256(temporary))
+        facts.update(size=temporary.stat().st_size, sha256=sha256_file(temporary))
 
     _replace(path, write)
     text = json.dumps(facts, indent=1) + "\n"
@@ -85,16 +87,20 @@ def read_snapshot(folder: Path, epochs: int, identity: dict[str, Any]) -> Snapsh
     One that was not finished or is damaged is passed over: the run ends at the same bits from an earlier one.
     Raises ModelError where the folder belongs to another run.
     """
-    for path in sorted(folder.glob("epoch-*.json"), reverse=True):
+    for path in reversed(_oldest_first(folder)):
         facts = _facts(path)
         tensors = path.with_suffix(".safetensors")
         if facts is None or facts["epoch"] > epochs:
             continue
         _same_run(folder, facts["identity"], identity)
         try:
-            if tensors.stat().st_size == facts["size"] and _sha256(tensors) == facts["sha256"]:
+            if tensors.stat().st_size == facts["size"] and sha256_file(tensors) == facts["sha256"]:
                 return Snapshot(facts["epoch"], facts["history"], load_file(tensors))
-        except (OSError, SafetensorError):  # another run of this training may drop it while we look
+        except (
+            OSError,
+            DataError,
+            SafetensorError,
+        ):  # another run of this training may drop it while we look
             continue
     return None
 
@@ -142,17 +148,18 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _oldest_first(folder: Path) -> list[Path]:
+    """The JSON files of snapshots by their epoch: as text, epoch-10000 comes before epoch-9999."""
+    named = [(match, path) for path in folder.glob("epoch-*.json") if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted((int(match[1]), path) for match, path in named)]
+
+
 def _tidy(folder: Path) -> None:
     """Drop old snapshots, each JSON before its tensors, and what killed runs left half-written."""
-    for path in sorted(folder.glob("epoch-*.json"))[:-KEPT]:
+    for path in _oldest_first(folder)[:-KEPT]:
         path.unlink(missing_ok=True)
         path.with_suffix(".safetensors").unlink(missing_ok=True)
     for path in folder.glob(".epoch-*"):
         with suppress(FileNotFoundError):  # its writer has just renamed it
             if time.time() - path.stat().st_mtime > STALE:
                 path.unlink()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

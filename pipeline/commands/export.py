@@ -155,7 +155,9 @@ def _check(stage: Stage) -> None:
             f"{stage.stage_name()} {stage.slug}: {state.why or state.status}. An export reads a finished run: give "
             "`luigi --module pipeline RunAll` the same flags first."
         )
-    if wrong := artifacts.verify(stage.path, state.manifest):
+    with stage.hashing() as progress:
+        wrong = artifacts.verify(stage.path, state.manifest, progress)
+    if wrong:
         raise DataError(
             f"{stage.path} is damaged: {'; '.join(wrong)}. Run the same flags again to repair it."
         )

@@ -25,7 +25,7 @@ def features(flags: argparse.Namespace) -> int:
     check_weights(flags.weights)
     check_paths(flags.pictures, flags.out, flags.weights)  # before weights are fetched
     weights, weights_id = _weights(flags.backbone, flags.weights)
-    began, progress = time.perf_counter(), StageProgress(None, "features")
+    began, progress = time.perf_counter(), StageProgress(None, "features", "pictures")
     compute = settings.compute()
     try:
         done = extract_pictures(

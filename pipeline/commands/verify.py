@@ -8,20 +8,26 @@ from pathlib import Path
 from tasks.contract import artifacts
 from tasks.library import inventory
 from tasks.setup import settings
+from tasks.setup.stage_progress import StageProgress
 
 
 def differences(paths: list[Path]) -> dict[Path, list[str]]:
     """Hash every file of these artifacts: {path: what differs}, an empty list where all is well. Marks the damaged."""
     found: dict[Path, list[str]] = {}
-    for path in paths:
-        state = artifacts.inspect(path)
-        if state.status == "complete" and state.manifest:
-            found[path] = artifacts.verify(path, state.manifest)
-            if not path.name.endswith(artifacts.fingerprint(state.manifest["key"])):
-                found[path].append(f"damaged: {artifacts.MANIFEST} is of another artifact")
-        else:
-            found[path] = [state.why]
+    with StageProgress(None, "verify", "bytes") as progress:
+        for path in paths:
+            found[path] = _differences_of(path, progress)
     return found
+
+
+def _differences_of(path: Path, progress: StageProgress) -> list[str]:
+    state = artifacts.inspect(path)
+    if state.status != "complete" or state.manifest is None:
+        return [state.why]
+    wrong = artifacts.verify(path, state.manifest, progress)
+    if not path.name.endswith(artifacts.fingerprint(state.manifest["key"])):
+        wrong.append(f"damaged: {artifacts.MANIFEST} is of another artifact")
+    return wrong
 
 
 def verify(_: argparse.Namespace) -> int:

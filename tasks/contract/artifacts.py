@@ -10,10 +10,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from data.base.errors import DataError
 from data.base.files import length
+from data.base.hashes import sha256_file
+from data.base.progress import Progress, portion, silent
 from tasks.contract.liveness import is_alive
 
 MANIFEST = "manifest.json"
@@ -30,19 +34,20 @@ class State:
     manifest: dict[str, Any] | None = None
 
 
-def sha256(path: Path) -> str:
-    """Hex digest of a file's bytes; about 1 GB/s where the processor has SHA instructions."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def describe(folder: Path) -> dict[str, dict[str, Any]]:
-    """{relative name: {size, sha256}} of all files below `folder`, the manifest left out."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+def describe(folder: Path, progress: Progress = silent) -> dict[str, dict[str, Any]]:
+    """{relative name: {size, sha256}} of all files below `folder`, the manifest left out; `progress` counts bytes."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    sizes = {path: path.stat().st_size for path in paths}
     return {
-        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256(path)}
-        for path in files
+        path.relative_to(folder).as_posix(): {"size": sizes[path], "sha256": sha256_file(path, told)}
+        for path, told in zip(paths, _portions(progress, sizes.values()), strict=True)
     }
+
+
+def _portions(progress: Progress, sizes: Iterable[int]) -> list[Progress]:
+    """For each of several files, what tells how far all of them are."""
+    *before, total = accumulate(sizes, initial=0)
+    return [portion(progress, size, total) for size in before]
 
 
 def fingerprint(key: dict[str, Any]) -> str:
@@ -138,14 +143,18 @@ def _marked(folder: Path) -> str:
         return f"{DAMAGED} is there and can't be read"
 
 
-def verify(folder: Path, manifest: dict[str, Any]) -> list[str]:
-    """Hash every file; name those whose bytes differ, and mark the artifact damaged if there are any."""
-    wrong = []
-    for name, entry in manifest["files"].items():
+def verify(folder: Path, manifest: dict[str, Any], progress: Progress = silent) -> list[str]:
+    """Hash every file; name those whose bytes differ, and mark the artifact damaged if there are any.
+
+    `progress` counts bytes.
+    """
+    wrong, files = [], manifest["files"]
+    portions = _portions(progress, (entry["size"] for entry in files.values()))
+    for (name, entry), told in zip(files.items(), portions, strict=True):
         try:
-            found = sha256(folder / name)
-        except OSError as error:
-            wrong.append(f"{name} can't be read: {error.strerror}")
+            found = sha256_file(folder / name, told)
+        except DataError as error:
+            wrong.append(str(error).removeprefix(f"{folder}{os.sep}"))
             continue
         if found != entry["sha256"]:
             wrong.append(f"{name} has sha256 {found[:16]}…, manifest says {entry['sha256'][:16]}…")

@@ -43,6 +43,8 @@ class Stage(Flagged):
     """Bump it when the same inputs and flags come to mean other bytes: old artifacts are then left aside."""
     named_by: ClassVar[tuple[str, ...]] = ("dataset",)
     """The flags whose values a person should read in the folder's name."""
+    unit: ClassVar[str] = ""
+    """What `progress` counts, in the plural."""
     extras: ClassVar[tuple[str, ...]] = ()
     """Patterns of files for people (plots, logs): size-checked, but no part of the digest."""
     contents: ClassVar[tuple[str, ...]] = ()
@@ -172,6 +174,20 @@ class Stage(Flagged):
         manifest = artifacts.inspect(self.path).manifest or {}
         return bool(manifest.get("finished", 0) > PROCESS_STARTED)
 
+    @cached_property
+    def progress(self) -> StageProgress:
+        """For the working functions: how many `unit` are done."""
+        return StageProgress(self, self.stage_name(), self.unit)
+
+    def hashing(self, unit: str = "bytes") -> StageProgress:
+        """For what hashes files, in a `with`."""
+        return StageProgress(self, f"{self.stage_name()}: hashing", unit)
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What `warn` has been given, for the manifest."""
+        return []
+
     # -- making it ------------------------------------------------------------------------------
 
     def run(self) -> None:
@@ -179,9 +195,7 @@ class Stage(Flagged):
         if self.complete():  # the inputs were repaired and came out the same: nothing to do
             logger.info("%s: kept, its inputs came out as they were", self.stage_name())
             return
-        started = time.time()
-        self.warnings: list[str] = []
-        self.progress = StageProgress(self, self.stage_name())
+        started, said_before = time.time(), len(self.warnings)
         folder = liveness.temporary_name(self.path)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -200,6 +214,7 @@ class Stage(Flagged):
             ours = False  # another run was faster, and has removed the work that we were about to use
         finally:
             self.progress.close()
+            del self.warnings[said_before:]  # another try in this process says its own
             if os.path.lexists(folder):
                 artifacts.remove(folder)
         if not self.keeps_work():
@@ -223,7 +238,9 @@ class Stage(Flagged):
             state = artifacts.inspect(stage.path, stage.get_task_family())
             if state.manifest is None or state.status != "complete":
                 raise StageError(f"input {name} ({stage.path}): {state.why}; run the same command again")
-            if wrong := artifacts.verify(stage.path, state.manifest):
+            with self.hashing() as progress:
+                wrong = artifacts.verify(stage.path, state.manifest, progress)
+            if wrong:
                 raise StageError(
                     f"input {name} ({stage.path}) is damaged: {'; '.join(wrong)}. It is marked; run the same command "
                     "again and it is rebuilt"
@@ -234,7 +251,8 @@ class Stage(Flagged):
     def _describe(self, folder: Path, used: dict[str, Any], facts: dict[str, Any], started: float) -> None:
         from tasks.contract.environment import environment
 
-        files = artifacts.describe(folder)
+        with self.hashing() as progress:
+            files = artifacts.describe(folder, progress)
         if not files:
             raise StageError(f"{self.stage_name()} wrote nothing")
         finished = time.time()

@@ -14,21 +14,22 @@ def run_shards(
     engine: str = "local",
     ray_address: str = "",
     progress: Progress = silent,
+    checking: Progress = silent,
 ) -> Arithmetic:
     """Do every shard that is not done; gives the settings under which all of them lie finished.
 
-    `progress` counts pictures. Raises DataError or ModelError with one message where a shard can't be done;
-    the shards that were done are kept.
+    `progress` counts pictures that are done, `checking` those whose shards were looked at: finished ones are hashed.
+    Raises DataError or ModelError with one message where a shard can't be done; the shards that were done are kept.
     """
     if engine == "local":
-        settings = run_local(extraction, progress)
+        settings = run_local(extraction, progress, checking)
     elif engine == "ray":
         from tasks.extraction.ray_engine import run_ray
 
-        settings = run_ray(extraction, ray_address, progress)
+        settings = run_ray(extraction, ray_address, progress, checking)
     else:
         raise DataError(f"[compute] engine = {engine}: expected local or ray.")
-    left = missing_shards(extraction, settings)
+    left = missing_shards(extraction, settings, checking)
     if left:
         raise DataError(
             f"{settings.folder(extraction.work)}: {len(left)} shards were written and are not whole, such as "

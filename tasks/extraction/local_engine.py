@@ -68,14 +68,14 @@ class _Child:
         self.pipe.close()
 
 
-def run_local(extraction: Extraction, progress: Progress) -> Arithmetic:
+def run_local(extraction: Extraction, progress: Progress, checking: Progress) -> Arithmetic:
     """One child says what devices there are; the rest follow, and each gets every n-th missing shard."""
     children = [_Child(extraction, "")]
     try:
         _, settings, others = children[0].receive()
         children += [_Child(extraction, device) for device in others]
         settings = agree([settings, *(child.receive()[1] for child in children[1:])])
-        missing = missing_shards(extraction, settings)
+        missing = missing_shards(extraction, settings, checking)
         for number, child in enumerate(children):
             child.pipe.send((settings, missing[number :: len(children)]))
         _follow(children, finished_pictures(extraction, missing), len(extraction.images.ids), progress)

@@ -38,7 +38,7 @@ LOOK = 5.0  # seconds after which the nodes are looked at again, though nothing 
 SAY = 30.0  # seconds between two lines of what is waited for
 
 
-def run_ray(extraction: Extraction, address: str, progress: Progress) -> Arithmetic:
+def run_ray(extraction: Extraction, address: str, progress: Progress, checking: Progress) -> Arithmetic:
     """Do the missing shards in actors; `address` as ray.init takes it, nothing for this machine alone.
 
     The work folder, the pictures and the weights must lie where every node sees them under the same path.
@@ -49,7 +49,7 @@ def run_ray(extraction: Extraction, address: str, progress: Progress) -> Arithme
     if started_here:
         _connect(ray, address)
     try:
-        return _Cluster(ray, extraction, progress).run()
+        return _Cluster(ray, extraction, progress).run(checking)
     except ray.exceptions.RayError as error:
         raise DataError(f"Ray failed, finished shards are kept: {_short(error)}") from None
     finally:
@@ -127,13 +127,13 @@ class _Cluster:
         self.said = ""
         self.done = 0  # pictures
 
-    def run(self) -> Arithmetic:
+    def run(self, checking: Progress) -> Arithmetic:
         """Agree with the actors that have room now, then hand out shards; others join while they work."""
         try:
             while not self.ready or self._count("prepare"):
                 self._follow()
             self.settings = settings = agree(self.offers)
-            missing = missing_shards(self.extraction, settings)
+            missing = missing_shards(self.extraction, settings, checking)
             self.queue = Queue(missing, GPU_SHARDS if self.request and self.request.gpus else 1)
             self.done = finished_pictures(self.extraction, missing)
             self._show()

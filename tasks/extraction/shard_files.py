@@ -14,16 +14,15 @@ import socket
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.base.errors import DataError
 from data.base.files import flush
-
-if TYPE_CHECKING:
-    pass
+from data.base.hashes import sha256_file
+from data.base.progress import Progress, silent
 from tasks.extraction.job import Arithmetic, Extraction
 
 
@@ -86,9 +85,18 @@ def write_shard(
     return result
 
 
-def missing_shards(extraction: Extraction, settings: Arithmetic) -> list[int]:
-    """The shards still to be done: without a manifest, of something else, or with rows of another sha256."""
-    return [shard for shard in range(extraction.shards()) if not is_finished(extraction, settings, shard)]
+def missing_shards(extraction: Extraction, settings: Arithmetic, progress: Progress = silent) -> list[int]:
+    """The shards still to be done: without a manifest, of something else, or with rows of another sha256.
+
+    `progress` counts the pictures of the shards that were looked at: hashing takes about a second for each GB.
+    """
+    missing, looked_at = [], 0
+    for shard in range(extraction.shards()):
+        if not is_finished(extraction, settings, shard):
+            missing.append(shard)
+        looked_at += len(extraction.rows(shard))
+        progress(looked_at, len(extraction.images.ids), "finished shards")
+    return missing
 
 
 def merge_shards(extraction: Extraction, settings: Arithmetic, path: Path, max_bad_images: int = 0) -> Merged:
@@ -174,9 +182,8 @@ def is_finished(extraction: Extraction, settings: Arithmetic, shard: int) -> boo
     folder = settings.folder(extraction.work)
     try:
         result = _read_manifest(folder, shard)
-        with _rows_path(folder, shard).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        digest = sha256_file(_rows_path(folder, shard))
+    except (OSError, DataError, ValueError, KeyError, TypeError, RecursionError):
         return False
     wanted = {"backbone": extraction.backbone, "layer": extraction.layer, "weights": extraction.weights_id}
     return (

@@ -61,11 +61,6 @@ def extract_shards(
         yield write_shard(extraction, settings, asked.popleft(), rows.features, rows.bad, about)
 
 
-def extract_shard(extraction: Extraction, settings: Arithmetic, shard: int) -> ShardResult:
-    """Do one shard. The backbone stays loaded in this process for the next."""
-    return next(extract_shards(extraction, settings, [shard]))
-
-
 class _Reader:
     """images.read with a picture's own faults as such; where the storage fails, the run ends."""
 

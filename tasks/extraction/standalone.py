@@ -76,23 +76,24 @@ def extract_pictures(
         backbone=backbone,
         layer=layer or default_layer(backbone),
         weights=weights,
-        weights_id=weights_id or _identity(weights, known),
+        weights_id=weights_id or _identity(weights, known, progress),
         work=room,
     )
-    extraction = replace(extraction, work=_work(extraction, pictures, out, room), **how)  # type: ignore[arg-type]
+    extraction = replace(extraction, work=_work(extraction, pictures, out, room, progress), **how)  # type: ignore[arg-type]
     begin(extraction.work)
-    settings = run_shards(extraction, engine, ray_address, progress)
+    settings = run_shards(extraction, engine, ray_address, progress, progress)
     with replaced(out) as path:
         merged = merge_shards(extraction, settings, path, max_bad_images)
     shutil.rmtree(extraction.work, ignore_errors=True)
     return Outcome(merged, settings, images.skipped)
 
 
-def _identity(weights: str, known: Path) -> str:
-    return weights if weights.startswith("random:") else file_identity(Path(weights), known)
+def _identity(weights: str, known: Path, progress: Progress) -> str:
+    return weights if weights.startswith("random:") else file_identity(Path(weights), known, progress)
 
 
-def _work(extraction: Extraction, pictures: Path, out: Path, room: Path) -> Path:
-    identity = (folder_identity if pictures.is_dir() else file_identity)(pictures, room / ".identities.json")
+def _work(extraction: Extraction, pictures: Path, out: Path, room: Path, progress: Progress) -> Path:
+    identify = folder_identity if pictures.is_dir() else file_identity
+    identity = identify(pictures, room / ".identities.json", progress)
     key = [identity, extraction.backbone, extraction.layer, extraction.weights_id, os.path.realpath(out)]
     return room / ".work" / f"features-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}"

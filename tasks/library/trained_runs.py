@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,4 +131,4 @@ def command(run: Run, stage: type[Stage], **others: Any) -> str:
                 f"--{name.replace('_', '-')}",
                 str(value).lower() if isinstance(value, bool) else str(value),
             ]
-    return " ".join(words)
+    return shlex.join(words)

@@ -23,6 +23,7 @@ from data.download.local_copies import WEIGHTS as WEIGHTS_FILES
 from data.download.local_copies import check_weights_file
 from models.backbones import names
 from models.classifiers.names import IGNORED
+from tasks.setup.stage_progress import StageProgress
 from tasks.setup.user_errors import nearest, refuse
 
 
@@ -64,7 +65,8 @@ class WeightsFlag(Flag):
         if not value.endswith(WEIGHTS_FILES):
             return value
         try:
-            return file_identity(Path(value), known)
+            with StageProgress(None, f"hashing {Path(value).name}", "bytes") as progress:
+                return file_identity(Path(value), known, progress)
         except DataError as error:  # asked while Luigi builds its graph, where it would print a traceback
             refuse(f"--weights {error}")
 

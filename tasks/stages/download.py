@@ -22,6 +22,7 @@ class MakeSample(Stage):
     """Draws the embedded sample: pictures, questions, annotations and vectors, in the formats of the real ones."""
 
     named_by = ("size",)
+    unit = "pictures"
     contents = ("sample-*.zip", "Questions_*_sample.zip", "Annotations_*_sample.zip", "glove.sample.zip")
     size = flags.SIZE
 
@@ -41,6 +42,7 @@ class Download(Stage):
     """One file of the catalog: taken from the sample, from a copy that the user has, or from its address."""
 
     contents = ("*.zip", "*.pth", "*.json", "pictures")
+    unit = "bytes"
     unpacked: ClassVar[bool] = False
     """Whether a folder of the unpacked archive serves as well."""
 
@@ -73,7 +75,11 @@ class Download(Stage):
             have = self.have()
             if have is None or (have.is_file() and self.source().path is None):
                 return {"source": self.source().identity}
-            return {"source": (folder_identity if have.is_dir() else file_identity)(have, known)}
+            if have.is_dir():
+                with self.hashing("pictures") as progress:
+                    return {"source": folder_identity(have, known, progress)}
+            with self.hashing() as progress:
+                return {"source": file_identity(have, known, progress)}
         except DataError as error:  # asked while Luigi builds its graph, where it would print a traceback
             refuse(str(error))
 

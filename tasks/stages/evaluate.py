@@ -39,6 +39,7 @@ class Scoring(Judging):
 class EvaluateModel(Scoring):
     """Scores the answers by the official accuracy, beside two priors and the seed's three figures."""
 
+    version = 2
     contents = ("accuracy.json",)
 
     def inputs(self) -> dict[str, Stage]:

@@ -19,6 +19,7 @@ class ExtractFeatures(Stage):
 
     named_by = ("backbone", "layer", "image_set")
     contents = ("features.h5",)
+    unit = "pictures"
     resources = {"device": 1}
     image_set = flags.IMAGE_SET
     backbone = flags.BACKBONE
@@ -65,7 +66,8 @@ class ExtractFeatures(Stage):
             threads=compute.threads,
             batch=compute.batch_size,
         )
-        used = run_shards(extraction, compute.engine, compute.ray_address, self.progress)
+        with self.hashing("pictures") as checking:
+            used = run_shards(extraction, compute.engine, compute.ray_address, self.progress, checking)
         merged = merge_shards(
             extraction, used, folder / "features.h5", settings.get("features", "max_bad_images")
         )

@@ -104,8 +104,10 @@ class ImportFiles(_Imported):
     def sha256(self) -> str:
         known, path = settings.artifacts_folder() / ".identities.json", self.source
         if not path.is_dir():
-            return file_identity(path, known)
-        hashes = [[name, file_identity(path / name, known)] for name in entries.SEED_FILES]
+            with self.hashing() as progress:
+                return file_identity(path, known, progress)
+        with self.hashing() as progress:
+            hashes = [[name, file_identity(path / name, known, progress)] for name in entries.SEED_FILES]
         return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
     @property
@@ -132,6 +134,7 @@ class ImportFeatures(_Imported):
     replaces = ExtractFeatures
     named_by = ("dataset", "split")
     contents = ("features.h5",)
+    unit = "pictures"
     split = flags.SPLIT
 
     def build(self, folder: Path) -> dict[str, Any]:

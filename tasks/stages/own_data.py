@@ -61,7 +61,11 @@ class ConvertOwnData(Stage):
             stated = [*self.own.questions.items(), *self.own.annotations.items()]
             for _, path in stated:
                 check_text(path)
-            tables = [[split, path.suffix.lower(), file_identity(path, known)] for split, path in stated]
+            with self.hashing() as progress:
+                tables = [
+                    [split, path.suffix.lower(), file_identity(path, known, progress)]
+                    for split, path in stated
+                ]
         except DataError as error:  # as in tasks.stages.download
             refuse(str(error))
         digest = hashlib.sha256(json.dumps(tables).encode()).hexdigest()

@@ -58,6 +58,7 @@ class PredictAnswers(Judging):
 
     resources = {"device": 1}
     contents = ("results*.json", "predictions.h5")
+    unit = "questions"
 
     def inputs(self) -> dict[str, Stage]:
         needs = {

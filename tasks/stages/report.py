@@ -28,8 +28,10 @@ logger = logging.getLogger("luigi-interface")
 class Report(Scoring):
     """Draws report.html: headline numbers, curves, accuracy by type, and a gallery of pictures with answers."""
 
+    version = 2
     extras = ("report.html",)
     contents = extras
+    unit = "pictures"
 
     @classmethod
     def check_flags(cls, values: dict[str, Any]) -> None:

@@ -126,6 +126,7 @@ class BuildEmbeddings(Stage):
 
     named_by = ("dataset", "glove")
     contents = ("embeddings.h5",)
+    unit = "bytes"
     dataset = flags.DATASET
     train_split = flags.TRAIN_SPLIT
     answers = flags.ANSWERS
@@ -139,7 +140,7 @@ class BuildEmbeddings(Stage):
 
         glove, vocabulary = sources.glove(self.glove), read_vocabulary(self)
         zip_path = self.file("glove", glove.source.file)
-        embeddings = embedding_matrix(vocabulary, zip_path, glove.member, glove.dimensions)
+        embeddings = embedding_matrix(vocabulary, zip_path, glove.member, glove.dimensions, self.progress)
         write_embeddings(folder / "embeddings.h5", embeddings)
         found = int(embeddings.found.sum())
         logger.info(

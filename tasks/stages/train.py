@@ -23,6 +23,7 @@ class TrainModel(TrainingFlags, Stage):
     named_by = ("model", "dataset", "train_split")
     extras = ("history.csv", "curves.png", "events/*")
     contents = ("model.safetensors", "config.json", *extras)
+    unit = "questions"
     resources = {"device": 1}
 
     def parts(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from data.base.errors import DataError
 from data.catalog.entries import Source
 from data.containers.archives import Archive
 from data.download.fetch import download
-from data.download.resume import Part
+from data.download.resume import Part, part_path
 from data.download.transfer import Patience
 
 HERE = Path(__file__).parent
@@ -90,6 +90,19 @@ def test_progress_is_in_bytes_and_reaches_the_end(server, tmp_path):
     download(source, tmp_path / "f", part_dir=tmp_path / "p", progress=lambda *now: seen.append(now))
     assert seen[-1][:2] == (len(FILE), len(FILE))
     assert [now[0] for now in seen] == sorted(now[0] for now in seen)
+
+
+def test_progress_after_a_resume_begins_with_what_has_arrived(server, tmp_path):
+    """First what has arrived is hashed, in a count of its own; then the transfer goes on from there."""
+    seen, source = [], Source("the file", "file.zip", (server.url + "file.zip",), sha256=HASH)
+    part = part_path(tmp_path / "p", source)
+    part.parent.mkdir()
+    part.write_bytes(FILE[: 2 * MB])
+    download(source, tmp_path / "f", part_dir=tmp_path / "p", progress=lambda *now: seen.append(now[:2]))
+    hashed = [now for now in seen if now[1] == 2 * MB]
+    fetched = [now[0] for now in seen if now[1] == len(FILE)]
+    assert hashed[-1] == (2 * MB, 2 * MB) and seen[: len(hashed)] == hashed
+    assert fetched[0] == 2 * MB and fetched[-1] == len(FILE) and fetched[1] > 2 * MB
 
 
 @pytest.mark.parametrize("pinned_length", [True, False])

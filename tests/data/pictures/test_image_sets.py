@@ -17,7 +17,7 @@ from data.base.errors import DataError
 from data.base.hashes import file_identity
 from data.catalog.entries import ImageSet, Source
 from data.download.local_copies import local_copy, verify_file
-from data.pictures.folders import folder_identity
+from data.pictures.folders import folder_identity, is_picture
 from data.pictures.image_sets import open_images
 
 PHOTOS = Path(__file__).resolve().parents[4] / "shared" / "data" / "coco_photos"
@@ -279,3 +279,22 @@ def test_a_file_is_verified(tmp_path):
         verify_file(path, Source("a", "a.zip", sha256=right, bytes=4))
     with pytest.raises(DataError, match=f"found sha256 {right}, expected {'0' * 64}"):
         verify_file(path, Source("a", "a.zip", sha256="0" * 64))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        *[(name, True) for name in ("a.jpg", "b/c.PNG", "x.y.tiff", "a b.webp", "é.gif", "jpg.jpg")],
+        *[
+            (name, False)
+            for name in ("png", "photos/JPG", "jpeg", ".png", "a/.jpg", "a.png/", "a.pngx", "a.", "")
+        ],
+    ],
+)
+def test_a_picture_has_a_name_before_its_ending(name, is_one):
+    assert is_picture(name) is is_one
+
+
+def test_a_file_named_png_is_left_out(place):
+    images = open_images(place("a.png", "png", "photos/jpg"))
+    assert images.names == ["a.png"] and sorted(images.skipped) == ["photos/jpg", "png"]

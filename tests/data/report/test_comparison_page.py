@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 from pages import EVIL, HARM, OVERFLOW, jpeg, judged, look
 
@@ -79,6 +81,14 @@ def test_a_question_that_is_partly_right_is_no_disagreement():
     )
     found = comparison_page.outcomes(both(pairs=[pair]))
     assert found["only_first"] == [] and found["margin"] is None
+
+
+def test_three_who_agree_are_a_disagreement_wherever_they_stand():
+    pairs = []
+    for number, at in enumerate(combinations(range(10), 3)):
+        humans = ["red" if human in at else f"other {human}" for human in range(10)]
+        pairs.append((judged(number, "red", humans=humans), judged(number, "blue", humans=humans)))
+    assert comparison_page.outcomes(both(pairs=pairs))["only_first"] == list(range(120))
 
 
 def test_the_page_shows_both_answers_the_curves_and_the_verdict():

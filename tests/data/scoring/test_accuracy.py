@@ -6,6 +6,7 @@ import gzip
 import importlib.util
 import json
 import random
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.base.errors import DataError
-from data.scoring.accuracy import accuracy, answer_scores, answer_scores_table, question_scores, seed_figures
+from data.scoring.accuracy import (
+    accuracy,
+    answer_scores_table,
+    answers_right,
+    percentages,
+    question_scores,
+    seed_figures,
+)
 from data.scoring.baselines import baselines, commonest
 from data.scoring.figures import annotated_accuracy
 from data.scoring.normalisation import TABLES_FILE, clean, normalise
@@ -210,7 +218,54 @@ def test_answer_scores_are_what_a_prediction_would_earn(each: tuple[str, list[st
     prediction, humans = each
     unanimous = len({clean(answer) for answer in humans}) == 1
     said = clean(prediction) if unanimous else normalise(prediction)
-    assert answer_scores(humans).get(said, 0.0) == pytest.approx(score(prediction, humans), abs=1e-12)
+    texts, codes, scores = answer_scores_table([humans])
+    earned = {texts[code]: earns for code, earns in zip(codes[0], scores[0], strict=True) if code >= 0}
+    assert earned.get(said, 0.0) == pytest.approx(score(prediction, humans), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("right", "questions", "percent"),
+    [
+        (1, 32, 3.13),
+        (5, 32, 15.63),
+        (3, 32, 9.38),
+        (1, 160, 0.63),
+        (13, 32, 40.63),
+        (1, 3, 33.33),
+        (0, 7, 0.0),
+    ],
+)
+def test_ties_are_rounded_as_python_2_does(right: int, questions: int, percent: float) -> None:
+    """Of 32 questions each odd count is a tie: 3.125 is 3.13 in the official code, 3.12 in Python 3's round."""
+    scores = np.array([1.0] * right + [0.0] * (questions - right))
+    figures = percentages(scores, ["what"] * questions, ["other"] * questions)
+    assert figures == {
+        "overall": percent,
+        "perAnswerType": {"other": percent},
+        "perQuestionType": {"what": percent},
+    }
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from([0.0, 0.3, 0.6, 0.9, 1.0]), min_size=1, max_size=40))
+def test_only_exact_ties_move(scores: list[float]) -> None:
+    figures = percentages(np.array(scores), ["what"] * len(scores), ["other"] * len(scores))
+    total = 0.0
+    for one in scores:
+        total += one
+    exact = Fraction(100 * total / len(scores)) * 100
+    if exact % 1 == Fraction(1, 2):
+        assert figures["overall"] == float(exact + Fraction(1, 2)) / 100
+    else:
+        assert figures["overall"] == round(100 * total / len(scores), 2)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 12).flatmap(question))
+def test_three_who_agree_make_a_prediction_right(each: tuple[str, list[str]]) -> None:
+    prediction, humans = each
+    (right,) = answers_right([prediction], [humans])
+    assert right == (score(prediction, humans) > 0.85)
 
 
 def test_answer_scores_table() -> None:

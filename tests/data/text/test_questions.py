@@ -269,3 +269,14 @@ def test_real_rows_read_back_as_the_questions(real):
         unknown += read_back.count("<unknown>")
     assert unknown == (encoded.tokens == vocabulary.unknown_id).sum()
     assert 0 < unknown < 0.01 * encoded.lengths.sum()  # words of the 589 questions without a class only
+
+
+def test_pieces_are_remembered_up_to_a_bound(monkeypatch):
+    monkeypatch.setattr(module, "PIECES", 100)
+    for number in range(1_000):
+        text = f"word{number} isn't word{number % 7}?"
+        assert tokenize(text) == nltk_tokens(text)
+        assert len(module._pieces) <= 100
+    long = "a" * 1_000_000
+    assert tokenize(f"is {long}?") == ["is", long, "?"]
+    assert max(map(len, module._pieces)) < 1_000

@@ -206,6 +206,14 @@ def test_progress_and_each_epoch_hear_of_it():
     assert rows == [1, 2, 3, 4]
 
 
+def test_progress_after_a_resume_begins_with_what_was_done(tmp_path: Path):
+    heard = []
+    run(replace(OPTIONS, epochs=2), snapshot_dir=tmp_path)
+    run(replace(OPTIONS, epochs=4), snapshot_dir=tmp_path, progress=lambda *told: heard.append(told[:2]))
+    total = heard[-1][1]
+    assert heard[0] == (total // 2, total) and heard[1][0] > total // 2 and heard[-1] == (total, total)
+
+
 def test_a_diverging_run_says_what_to_change():
     data = questions()
     with pytest.raises(ModelError, match="Lower the learning rate"):

@@ -13,12 +13,17 @@ from pathlib import Path
 import luigi
 import pytest
 
+from data.base.hashes import sha256_file
 from data.catalog import entries, sources
+from data.catalog.entries import Source
+from pipeline.commands.verify import verify
 from tasks.contract import artifacts as files
 from tasks.contract import publish
 from tasks.contract.stage import Stage, walk
 from tasks.setup import flags
+from tasks.setup.stage_progress import StageProgress
 from tasks.setup.user_errors import StageError, UsageError
+from tasks.stages.download import DownloadImages
 
 BUILT: list[str] = []
 
@@ -161,7 +166,7 @@ def test_manifest_holds_key_files_inputs_and_a_digest_without_extras():
     double = ToyDouble(seed=1, epochs=3)
     manifest = json.loads((double.path / "manifest.json").read_text())
     assert manifest["key"] == double.key
-    assert manifest["files"]["twice.txt"] == {"size": 16, "sha256": files.sha256(double.path / "twice.txt")}
+    assert manifest["files"]["twice.txt"] == {"size": 16, "sha256": sha256_file(double.path / "twice.txt")}
     assert set(manifest["files"]) == {"twice.txt", "when.log"}
     assert manifest["inputs"]["source"]["digest"] == double.upstream["source"].state().manifest["digest"]
     only_results = {name: entry for name, entry in manifest["files"].items() if name != "when.log"}
@@ -332,3 +337,92 @@ def test_a_replacement_killed_between_its_two_renames_is_undone():
 def test_wrong_values_from_python_are_refused():
     with pytest.raises(UsageError, match=r"--seed -1"):
         ToySource(seed=-1)
+
+
+class ToyWarner(Stage):
+    named_by = ("seed",)
+    seed = flags.SEED
+    fails = 0
+
+    def inputs(self):
+        self.warn("said while the graph was built")
+        return {}
+
+    def build(self, folder):
+        self.warn("said while building")
+        if type(self).fails:
+            type(self).fails -= 1
+            raise StageError("once")
+        (folder / "file.txt").write_text("content")
+        return {}
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+def test_a_warning_may_come_at_any_time_and_is_kept_once(fails):
+    ToyWarner.fails = fails
+    stage = ToyWarner(seed=1)
+    assert stage.path and not stage.complete()
+    for _ in range(fails):
+        with pytest.raises(StageError):
+            stage.run()
+    stage.run()
+    manifest = json.loads((stage.path / "manifest.json").read_text())
+    assert manifest["warnings"] == ["said while the graph was built", "said while building"]
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What progress is told: {(label, unit): [(done, total), ...]}."""
+    heard: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    monkeypatch.setattr(
+        StageProgress,
+        "__call__",
+        lambda self, done, total, note="": heard.setdefault((self.label, self.unit), []).append(
+            (done, total)
+        ),
+    )
+    return heard
+
+
+def test_hashing_inputs_and_results_is_told_in_bytes(told):
+    source, double = ToySource(seed=1), ToyDouble(seed=1, epochs=2)
+    source.run()
+    told.clear()
+    double.run()
+    of = [sum(path.stat().st_size for path in stage.path.glob("*.[tl]*")) for stage in (source, double)]
+    counts = told["toy-double: hashing", "bytes"]
+    assert counts[0] == (of[0], of[0]) and counts[-1] == (of[1], of[1])
+    assert [done for done, total in counts if total == of[1]] == sorted(done for done, _ in counts[1:])
+
+
+def test_files_of_many_megabytes_are_told_of_while_they_are_hashed(tmp_path):
+    for name, size in (("a", 3 << 20), ("b", 0), ("c", 2 << 20)):
+        (tmp_path / name).write_bytes(bytes(size))
+    heard = {"describe": [], "verify": []}
+    entries = files.describe(tmp_path, lambda *told: heard["describe"].append(told[:2]))
+    assert not files.verify(tmp_path, {"files": entries}, lambda *told: heard["verify"].append(told[:2]))
+    wanted = [(number << 20, 5 << 20) for number in range(1, 6)]
+    assert heard == {"describe": wanted, "verify": wanted}
+
+
+def test_verify_is_told_of(told, capsys):
+    ToySource(seed=1).run()
+    told.clear()
+    assert verify([]) == 0 and "all artifacts" in capsys.readouterr().out
+    assert told["verify", "bytes"][-1] == (8, 8)
+
+
+def test_identities_are_told_of_while_luigi_builds_its_graph(told, artifacts, tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    for name in ("1.jpg", "2.jpg"):
+        (tmp_path / "photos" / name).write_bytes(name.encode())
+    (tmp_path / "weights.pth").write_bytes(bytes(2 << 20))
+    pictures = DownloadImages(image_set="sample-train")
+    for have, unit, last in (
+        (tmp_path / "photos", "pictures", 2),
+        (tmp_path / "weights.pth", "bytes", 2 << 20),
+    ):
+        monkeypatch.setattr(DownloadImages, "have", lambda self, have=have: have)
+        told.clear()
+        monkeypatch.setattr(DownloadImages, "source", lambda self: Source("own", "own", path=tmp_path))
+        assert pictures.identity() and told["download-images: hashing", unit][-1] == (last, last)

@@ -190,3 +190,17 @@ def test_a_gpu_gives_the_rows_of_the_cpu(folder: Path, tmp_path: Path, reference
         for path in (extraction.work / "features.h5", tmp_path / "reference.h5")
     )
     np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-2)
+
+
+def test_hashing_finished_shards_is_told_apart_from_extracting(folder: Path, tmp_path: Path) -> None:
+    extraction = make(folder, tmp_path)
+    settings = run_shards(extraction)
+    (settings.folder(tmp_path) / "shard-000001.json").unlink()
+    done: list[int] = []
+    looked: list[tuple[int, int]] = []
+    run_shards(
+        extraction,
+        progress=lambda now, total, note="": done.append(now),
+        checking=lambda now, total, note="": looked.append((now, total)),
+    )
+    assert done == [20, 22, 24] and looked == [(number, 24) for number in (4, 8, 12, 16, 20, 24)] * 2

@@ -19,7 +19,7 @@ from data.pictures.feature_file import read_features
 from models.backbones.extraction import extract
 from tasks.extraction.job import Arithmetic, Extraction
 from tasks.extraction.shard_files import merge_shards, missing_shards
-from tasks.extraction.shards import extract_shard, extract_shards, prepare
+from tasks.extraction.shards import extract_shards, prepare
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def test_any_order_and_any_repetition_gives_the_same_bytes(tmp_path: Path) -> No
     settings = prepare(straight)
     finish(straight, settings)
     for shard in (2, 0, 2, 1):
-        extract_shard(crooked, settings, shard)
+        assert [result.shard for result in extract_shards(crooked, settings, [shard])] == [shard]
     for extraction in (straight, crooked):
         merge_shards(extraction, settings, extraction.work / "features.h5")
     assert (straight.work / "features.h5").read_bytes() == (crooked.work / "features.h5").read_bytes()
@@ -198,7 +198,7 @@ def test_nothing_but_bad_pictures_is_an_error_whatever_is_allowed(tmp_path: Path
 
 
 def test_a_job_pickles_and_the_modules_bring_no_luigi(tmp_path: Path) -> None:
-    assert pickle.loads(pickle.dumps((extract_shard, make(tmp_path), 0)))[2] == 0
+    assert pickle.loads(pickle.dumps((extract_shards, make(tmp_path), 0)))[2] == 0
     heavy = "('luigi', 'torch', 'h5py', 'ray')"
     heavy = (
         "import sys, tasks.extraction.shards, tasks.extraction.local_engine; "
@@ -207,7 +207,7 @@ def test_a_job_pickles_and_the_modules_bring_no_luigi(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     for name in ("shards", "shard_files", "engines", "ray_engine"):
-        tree = ast.parse((Path(__file__).parents[3] / "tasks" / f"{name}.py").read_text())
+        tree = ast.parse((Path(__file__).parents[3] / "tasks" / "extraction" / f"{name}.py").read_text())
         imported = {
             alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
         }
