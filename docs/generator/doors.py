@@ -80,8 +80,9 @@ def commands() -> list[str]:
     lines = [
         "## Command line",
         "`luigi --module pipeline STAGE --help` lists a stage's flags with the defaults in force. Exit codes of "
-        f"`luigi` are those of `[retcode]` above; `{PROGRAM}`, also installed as `vqa`, ends with 0, with 1 after an error or "
-        "where `verify` finds a difference. Both end with 2 for flags that they can't read; none may be abbreviated.",
+        f"`luigi` are those of `[retcode]` above; `{PROGRAM}`, also installed as `vqa`, ends with 0, with 1 after an "
+        "error or where `verify` finds a difference. Both end with 2 for flags that they can't read; none may be "
+        "abbreviated.",
         table(("command", "does", "example"), rows),
         "TASK is a stage as `luigi` takes it, RunAll where none is named.",
         "What happens before `luigi` imports this project is Luigi's to report, in its own words: a mistyped "
