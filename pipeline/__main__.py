@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from pipeline import startup
 from pipeline.commands import ask, compare, export, features, gc, import_files, plan, runs, score, verify
-from pipeline.commands.root_task import BETWEEN_ROOTS, task_from
+from pipeline.commands.root_task import BETWEEN_ROOTS
 from pipeline.commands.serve import server
 from pipeline.luigi_flags import check_stage
 from pipeline.one_line_parser import WRONG, OneLineParser
-from pipeline.stage_help import stages
+from pipeline.stage_help import print_help, stages
 from tasks.setup.user_errors import EXPECTED, UsageError, nearest
 
 PROGRAM = "python -m pipeline"
@@ -133,48 +133,57 @@ def _add(added: argparse._SubParsersAction[OneLineParser], name: str, command: C
 
 def main(arguments: list[str]) -> int:
     """Do what the words of a command line say; return the exit code. A mistake is one line on stderr."""
-    parser, parsers = build_parser()
-    if not arguments:
-        parser.print_help()
-        return WRONG
-    name = arguments[0]
-    if name in COMMANDS and COMMANDS[name].task and HELP & set(arguments):
-        return _explain(parsers[name], arguments[1:])
-    if not name.startswith("-") and name not in COMMANDS:
-        return _unknown(name, arguments[1:])
-    if name in COMMANDS and "--" in COMMANDS[name].task:
-        arguments = [BETWEEN_ROOTS if word == "--" else word for word in arguments]
-    flags, rest = parser.parse_known_args(arguments)
-    if flags.version:
-        return _print_version()
-    if flags.command is None:
-        parser.refuse_unknown(rest or ["--"])
-    command = COMMANDS[flags.command]
-    if not command.task:
-        flags.parser.refuse_unknown(rest)
-    flags.words = rest
     try:
-        return command.run(flags)
+        return _answer(arguments)
     except (*EXPECTED, UsageError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
 
+def _answer(arguments: list[str]) -> int:
+    parser, parsers = build_parser()
+    if not arguments:
+        parser.print_help()
+        return WRONG
+    name = arguments[0]
+    takes_task = COMMANDS[name].task if name in COMMANDS else ""
+    if takes_task and HELP & set(arguments):
+        return _explain(parsers[name], arguments[1:])
+    if not name.startswith("-") and name not in COMMANDS:
+        return _unknown(name, arguments[1:])
+    if "--" in takes_task:
+        arguments = [BETWEEN_ROOTS if word == "--" else word for word in arguments]
+    flags = _parse(parser, arguments)
+    return _print_version() if flags.version else COMMANDS[flags.command].run(flags)
+
+
+def _parse(parser: OneLineParser, arguments: list[str]) -> argparse.Namespace:
+    """The flags of a command; `words`: what is left for Luigi where it takes a task."""
+    flags, rest = parser.parse_known_args(arguments)
+    if flags.command is None and not flags.version:
+        parser.refuse_unknown(rest or ["--"])
+    if flags.command and not COMMANDS[flags.command].task:
+        flags.parser.refuse_unknown(rest)
+    flags.words = rest
+    return flags
+
+
 def _explain(parser: OneLineParser, words: list[str]) -> int:
     """The help of a command that takes a task, or of the task where one is named."""
-    known = stages()
-    start = next((number for number, word in enumerate(words) if word in known), None)
-    if start is None:
-        parser.print_help()
+    if named := [word for word in words if word in stages()]:
+        data = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        data.add_argument("--dataset")
+        data.add_argument("--image-set")
+        print_help(stages()[named[0]], vars(data.parse_known_args(words)[0]))
     else:
-        task_from(words[start:], parser)
+        parser.print_help()
     return 0
 
 
 def _unknown(name: str, words: list[str]) -> int:
     """What is said of a word that is no command: a stage is known by its name."""
     if name in stages() and HELP & set(words):
-        return _explain(OneLineParser(), [name, *words])
+        return _explain(OneLineParser(prog=PROGRAM), [name, *words])
     if name[0].isupper():
         check_stage(name)
         said = f"{name} is a stage; type: luigi --module pipeline {' '.join([name, *words])}"

@@ -13,6 +13,8 @@ from tasks.setup import failures
 from tasks.setup.user_errors import EXPECTED
 
 UNPLANNED = re.compile(r"Will not run (\w+).* due to error in (complete|deps)\(\) method:\n(.*)", re.DOTALL)
+OURS = re.compile(r"^(?:SystemExit: error|(?:data|models|tasks)\.[\w.]+): ", re.MULTILINE)
+"""Where the last line of a traceback names an error whose text is the whole message."""
 BOOKKEEPING = (
     "Informed scheduler",
     "Worker %s was stopped",
@@ -66,14 +68,13 @@ def _shorten_summary(record: logging.LogRecord, message: str) -> None:
 
 def _shorten_unplanned(record: logging.LogRecord, name: str, method: str, trace: str) -> None:
     """A stage whose complete() or requires() failed: Luigi has the traceback in its message."""
-    why = trace.strip().rpartition("\n")[2].removeprefix("SystemExit: ").removeprefix("error: ")
-    kind, _, text = why.partition(": ")
-    expected = kind.rpartition(".")[2] in {cls.__name__ for cls in EXPECTED}
-    if expected:
-        record.msg, record.args = "%s failed: %s", (name, text)
+    ours = list(OURS.finditer(trace))
+    why = trace[ours[-1].end() :] if ours else trace.rstrip().rpartition("\n")[2]
+    if ours:
+        record.msg, record.args = "%s failed: %s", (name, why.strip())
         logging.getLogger(record.name).debug("%s", trace)
     if method == "complete":  # of the other Luigi tells by an event
-        failures.note(name, text if expected else why)
+        failures.note(name, why)
 
 
 def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

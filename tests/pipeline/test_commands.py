@@ -42,7 +42,7 @@ MISTAKES = [
     (("TrainModel", "--epocs", "20"), 2, "unknown flag --epocs; did you mean --epochs?"),
     (("RunAll", "--learning-rat=1"), 2, "--learning-rat is abbreviated; write --learning-rate"),
     (("TrainModel", "--epoch", "10"), 2, "--epoch is abbreviated; write --epochs"),
-    (("RunAll", "--t", "1"), 2, "write --target or --task or --train-split"),
+    (("RunAll", "--ta", "1"), 2, "write --take-lock or --target or --task"),
     (("TrainModel", "--local-sch"), 2, "write --local-scheduler"),
     (("BuildVocabulary", "--epochs", "3"), 2, "--epochs is not a flag of this stage; it is one of "),
     (("TrainModel", "--zzz"), 2, "unknown flag --zzz; --help lists the flags"),
@@ -148,9 +148,10 @@ def test_the_list_of_commands_and_the_version(shell, capsys):
 
 def help_of(output):
     """{flag: (how often it is listed, its default)}"""
-    text = " ".join(output.split())
-    listed = re.findall(r"(--[a-z-]+) [^()]*?(?:\([^()]*\) [^()]*)*?\(default: ([^()]*)\)", text)
-    return {flag: (output.count(f"  {flag} ") + output.count(f"  {flag}\n"), value) for flag, value in listed}
+    entries = re.split(r"^  (?=--)", output, flags=re.MULTILINE)[1:]
+    names = [entry.split()[0] for entry in entries]
+    shown = [re.search(r"\(default: ([^()]*)\)", " ".join(entry.split())) for entry in entries]
+    return {name: (names.count(name), found[1]) for name, found in zip(names, shown, strict=True)}
 
 
 @pytest.mark.parametrize("name", sorted(stages()))
@@ -211,6 +212,7 @@ class Fails(Stage):
     """Fails in a way that is named."""
 
     way = luigi.Parameter()
+    named_by = ("way",)
 
     def fail(self, way):
         if way != self.way:
@@ -337,7 +339,7 @@ def process():
         [signal.getsignal(number) for number in signal.valid_signals()],
         [(one.level, one.handlers[:], one.filters[:], one.disabled) for one in loggers],
         warnings.filters[:], dict(os.environ), os.getcwd(), sys.path[:], threading.enumerate(),
-        dict(vars(CmdlineParser)), dict(luigi.Task._event_callbacks),
+        dict(vars(CmdlineParser)), luigi.Task._event_callbacks.get(luigi.Task),
         config.get("core", "log_level"), config.has_option("core", "local_scheduler"),
     ]
 
