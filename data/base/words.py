@@ -1,6 +1,14 @@
-"""How sizes and durations are written for people."""
+"""How sizes and durations are written for people, and which name they may have meant."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+
+def nearest(name: str, valid: Sequence[str], cutoff: float = 0.6) -> str:
+    """The most alike of `valid`; '' where none is as alike as `cutoff`, 0 to 1."""
+    return next(iter(get_close_matches(name, valid, n=1, cutoff=cutoff)), "")
 
 
 def human_size(size: float) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from data.base.errors import DataError
+from data.base.words import nearest
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,6 @@ def find(name: str, entries: Mapping[str, Any], what: str, more: Iterable[str] =
     if name in entries:
         return entries[name]
     valid = [*entries, *more]
-    near = difflib.get_close_matches(name, valid, n=1)
-    hint = f"; nearest: {near[0]}" if near else ""
+    near = nearest(name, valid)
+    hint = f"; nearest: {near}" if near else ""
     raise DataError(f"no {what} is called '{name}'{hint}. There are: {', '.join(valid) or 'none'}")

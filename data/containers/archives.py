@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import os
 import stat
@@ -15,6 +14,7 @@ from typing import IO, Any
 
 from data.base.errors import ContentError, DataError
 from data.base.files import FILE_BYTES, PICTURE_BYTES, open_plain
+from data.base.words import nearest
 from data.containers.inflate import Fault, inflated
 
 MEMBER_BYTES = 16 << 30
@@ -84,8 +84,8 @@ class Archive:
         try:
             info = self._open().getinfo(member)
         except KeyError:
-            near = difflib.get_close_matches(member, self.names[:10_000], n=1, cutoff=0.3)
-            hint = f"; nearest: {near[0]}" if near else ""
+            near = nearest(member, self.names[:10_000], cutoff=0.3)
+            hint = f"; nearest: {near}" if near else ""
             raise DataError(
                 f"{self.path}: no member {member}{hint}. It holds {len(self.names):,} files"
             ) from None

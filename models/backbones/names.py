@@ -6,8 +6,8 @@ To add a backbone, add an entry here (docs/features.md); tests/models/backbones/
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 
+from data.base import words
 from data.base.errors import ModelError
 
 
@@ -136,5 +136,5 @@ def check_weights(weights: str) -> None:
 
 def nearest(name: str, valid: list[str]) -> str:
     """'Did you mean X?' where something in `valid` is close, else nothing."""
-    close = get_close_matches(name, valid, n=1, cutoff=0.5)
-    return f"Did you mean '{close[0]}'?" if close else ""
+    close = words.nearest(name, valid, cutoff=0.5)
+    return f"Did you mean '{close}'?" if close else ""

@@ -12,7 +12,6 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 
 from luigi import configuration
 
+from data.base import words
 from data.base.errors import DataError
 from data.catalog import sources
 from tasks.setup.user_errors import nearest, refuse
@@ -152,10 +152,8 @@ def check(flags: set[str], stages: set[str]) -> None:
         for section, options in _read(file).items():
             if section in stages:
                 refuse(f"{file}: section [{section}] is not read; put its flags under [experiment]")
-            if section not in {*valid, *LUIGIS} and (
-                close := get_close_matches(section, valid, n=1, cutoff=0.75)
-            ):
-                refuse(f"{file}: unknown section [{section}]; did you mean [{close[0]}]?")
+            if section not in {*valid, *LUIGIS} and (close := words.nearest(section, [*valid], cutoff=0.75)):
+                refuse(f"{file}: unknown section [{section}]; did you mean [{close}]?")
             for option in options if section in valid else ():
                 if option not in valid[section]:
                     hint = nearest(option, list(valid[section]))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import NoReturn
 
 from luigi.cmdline_parser import CmdlineParser
 
+from data.base import words
 from data.base.errors import DataError, ModelError
 
 
@@ -33,6 +33,6 @@ def refuse(message: str) -> NoReturn:
 
 
 def nearest(name: str, valid: list[str]) -> str:
-    """', did you mean X?' where something in `valid` is close, else the whole list."""
-    close = get_close_matches(name, valid, n=1, cutoff=0.6)
-    return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(sorted(valid))}"
+    """'did you mean X?' where something in `valid` is close, else the whole list."""
+    close = words.nearest(name, valid)
+    return f"did you mean '{close}'?" if close else f"valid: {', '.join(sorted(valid))}"
