@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any, NoReturn
+
+from data.base.words import nearest
 
 WRONG = 2
 """Exit code of a command line that can't be read, as argparse has it."""
@@ -39,8 +40,8 @@ class OneLineParser(argparse.ArgumentParser):
             return f"{word} stands in the wrong place; write it behind the command"
         if full := [flag for flag in known if flag.startswith(word)]:
             return f"{word} is abbreviated; write {' or '.join(full)}"
-        near = get_close_matches(word, known, n=1)
-        return f"unknown flag {word}; " + (f"did you mean {near[0]}?" if near else "--help lists the flags")
+        near = nearest(word, known)
+        return f"unknown flag {word}; " + (f"did you mean {near}?" if near else "--help lists the flags")
 
     def flags(self) -> list[str]:
         """Every flag by its full name, Luigi's --Stage-flag aside, which are refused."""
