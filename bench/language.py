@@ -132,6 +132,9 @@ def plain(path: Path, folder: Path) -> Path:
 
 def ours(task: Task, epochs: int, batch_size: int, seed: int) -> np.ndarray:
     """(Q,) classes by this project's `train` and `predict`."""
+    from models.openmp import spin_briefly
+
+    spin_briefly()
     from models.classifiers.architecture import Architecture
     from models.prediction import predict
     from models.training.inputs import TrainingData, TrainingOptions

@@ -76,6 +76,9 @@ def load_arrays(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def work_ours(folder: Path, precision: str) -> None:
+    from models.openmp import spin_briefly
+
+    spin_briefly()
     from models.classifiers.architecture import Architecture
     from models.classifiers.build import build
     from models.prediction import predict

@@ -88,6 +88,9 @@ def load_arrays(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def work_ours(folder: Path, steps: int, precision: str) -> None:
     """Train with the project's own `train`, an epoch a round; it stops for the word between epochs."""
+    from models.openmp import spin_briefly
+
+    spin_briefly()
     from models.classifiers.architecture import Architecture
     from models.training.inputs import History, TrainingData, TrainingOptions
     from models.training.loop import train

@@ -1,26 +1,30 @@
-"""The doors of the pipeline: `luigi --module pipeline STAGE` runs stages, `python -m pipeline` looks after the cache.
+"""Every stage, for `luigi --module pipeline STAGE`, and `load_model`, for Python.
 
-Importing this registers every stage with Luigi and loads the configuration; it imports nothing heavy.
+Importing this registers every stage with Luigi and reads luigi.cfg. It imports nothing heavy and leaves the process as
+it is; where a command imports it, `pipeline.startup` sets that command up.
 """
 
-from pipeline.startup import start
+from pipeline.startup import opening
 
-start()
+with opening():
+    from pipeline.run_all import RunAll
+    from tasks.library import in_use
+    from tasks.library.trained_model import load_model
+    from tasks.stages.download import DownloadGlove, DownloadImages, DownloadWeights, MakeSample
+    from tasks.stages.download_texts import DownloadAnnotations, DownloadQuestions
+    from tasks.stages.evaluate import EvaluateModel
+    from tasks.stages.extract import ExtractFeatures
+    from tasks.stages.imported import add_imported
+    from tasks.stages.own_data import (
+        ConvertOwnData,  # noqa: F401  (not in __all__: it has no meaning without own data)
+    )
+    from tasks.stages.predict import PredictAnswers
+    from tasks.stages.report import Report
+    from tasks.stages.text import BuildEmbeddings, BuildVocabulary, EncodeAnswers, EncodeQuestions
+    from tasks.stages.train import TrainModel
 
-from pipeline.run_all import RunAll
-from tasks.library.trained_model import load_model
-from tasks.stages.download import DownloadGlove, DownloadImages, DownloadWeights, MakeSample
-from tasks.stages.download_texts import DownloadAnnotations, DownloadQuestions
-from tasks.stages.evaluate import EvaluateModel
-from tasks.stages.extract import ExtractFeatures
-from tasks.stages.imported import add_imported
-from tasks.stages.own_data import ConvertOwnData  # noqa: F401  (not in __all__: it has no meaning without own data)
-from tasks.stages.predict import PredictAnswers
-from tasks.stages.report import Report
-from tasks.stages.text import BuildEmbeddings, BuildVocabulary, EncodeAnswers, EncodeQuestions
-from tasks.stages.train import TrainModel
-
-add_imported()
+    in_use.install()
+    add_imported()
 
 __all__ = [
     "BuildEmbeddings",

@@ -171,6 +171,8 @@ def test_what_is_defined_is_used_by_more_than_tests():
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 defined[node.name] = name
+                if "replaces" in {target.id for target in ast.walk(node) if isinstance(target, ast.Name)}:
+                    used.add(node.name)  # a stage that is found by what it takes the place of
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
                 used.add(node.id)
             elif isinstance(node, ast.Attribute):

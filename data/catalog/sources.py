@@ -32,7 +32,16 @@ def add(path: Path) -> None:
 
 def catalog() -> Catalog:
     """The catalog in force: $VQA_CATALOG or ours, and what was added."""
-    return _load(Path(os.environ.get(VARIABLE) or CATALOG), *_added)
+    return _load(_shared(), *_added)
+
+
+def shared_catalog() -> Catalog:
+    """The same without what was added."""
+    return _load(_shared())
+
+
+def _shared() -> Path:
+    return Path(os.environ.get(VARIABLE) or CATALOG)
 
 
 def image_set(name: str) -> ImageSet:

@@ -98,6 +98,7 @@ FILES: dict[str, dict[str, dict[str, Part] | str]] = {
 MANIFEST: dict[str, str] = {
     "manifest_version": "of this form",
     "key": "all that decides the content: stage, version, parameters, and the fingerprints of the inputs",
+    "flags": "the flags as they were given: in `key` a file of weights stands by its sha256",
     "files": "{name: {size, sha256}}",
     "digest": "sha256 over the names and hashes of the result files",
     "inputs": "{name: {path, digest}}: what was read",
@@ -105,7 +106,7 @@ MANIFEST: dict[str, str] = {
     "finished": "seconds since 1970",
     "seconds": "how long it took",
     "host": "where",
-    "source": "digest of the code that made it",
+    "source": "digest of the code that it came from ([what it follows](cache.md#when-code-changes))",
     "facts": "what the stage found: counts, device, precision, accuracy",
     "warnings": "what a person should know, such as pictures left out",
     "versions": "of Python and the libraries",

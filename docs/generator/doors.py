@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import io
 import re
 from collections.abc import Iterable
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
-from unittest import mock
 
 from data.base.words import human_size
 from data.catalog import entries, sources
 from data.catalog.read_catalog import load
-from pipeline.__main__ import USAGE, main
+from pipeline.__main__ import COMMANDS, PROGRAM, build_parser
 from tasks.setup.settings import PROJECT, SETTINGS
 
 
@@ -75,20 +72,26 @@ def _cfg() -> dict[str, list[_Row]]:
 
 
 def commands() -> list[str]:
+    _, parsers = build_parser()
+    rows = [
+        (f"`{_usage(name)}`", command.sentence, f"`{PROGRAM} {command.example}`")
+        for name, command in COMMANDS.items()
+    ]
     lines = [
         "## Command line",
-        "`luigi --module pipeline STAGE --help` lists a stage's flags and Luigi's. Exit codes of `luigi` are those of "
-        "`[retcode]` above; `python -m pipeline` ends with 0, with 1 after an error or where `verify` finds a "
-        "difference, with 2 for a command line that it can't read.",
-        f"```text shown\nusage: {USAGE}\n```",
+        "`luigi --module pipeline STAGE --help` lists a stage's flags with the defaults in force. Exit codes of "
+        f"`luigi` are those of `[retcode]` above; `{PROGRAM}`, also installed as `vqa`, ends with 0, with 1 after "
+        "an error or where `verify` finds a difference. Both end with 2 for flags that they can't read; none may be "
+        "abbreviated.",
+        table(("command", "does", "example"), rows),
         "TASK is a stage as `luigi` takes it, RunAll where none is named.",
+        "What happens before `luigi` imports this project is Luigi's to report, in its own words: a mistyped "
+        "`--module`, an ambiguous beginning of one of its own flags, a luigi.cfg that it can't parse. "
+        f"`{PROGRAM} plan STAGE [flags]` says in one line what is wrong with such a flag or file.",
     ]
-    for name in dict.fromkeys(re.findall(r"python -m pipeline (\w+)", USAGE)):
-        parser = _parser(name)
-        rows = [_argument(one) for one in parser._actions if one.dest != "help"] if parser else []
-        lines += (
-            [f"### python -m pipeline {name}", table(("argument", "value", "meaning"), rows)] if rows else []
-        )
+    for name, parser in parsers.items():
+        if rows := [_argument(one) for one in parser._actions if one.dest != "help"]:
+            lines += [f"### {PROGRAM} {name}", table(("argument", "value", "meaning"), rows)]
     targets = re.findall(r"^([a-z-]+):.*## (.*)$", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.M)
     return [
         *lines,
@@ -97,28 +100,10 @@ def commands() -> list[str]:
     ]
 
 
-class _Caught(BaseException):
-    """Carries a parser out of a command before it does anything."""
-
-
-def _parser(command: str) -> argparse.ArgumentParser | None:
-    """The parser of one of our commands; None for those that take a TASK and its flags only."""
-
-    def catch(parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        raise _Caught(parser)
-
-    silence = io.StringIO()
-    with (
-        mock.patch.object(argparse.ArgumentParser, "parse_known_args", catch),
-        redirect_stdout(silence),
-        redirect_stderr(silence),
-    ):
-        try:
-            main([command])
-        except _Caught as caught:
-            parser: argparse.ArgumentParser = caught.args[0]
-            return parser if parser.prog == f"python -m pipeline {command}" else None
-    return None
+def _usage(name: str) -> str:
+    """`gc TASK [flags] ...`: a command's usage without the program."""
+    usage = " ".join(build_parser()[1][name].format_usage().split())
+    return usage.removeprefix(f"usage: {PROGRAM} ").replace("[-h] ", "").removesuffix(" [-h]").strip()
 
 
 def _argument(action: argparse.Action) -> tuple[str, str, str]:

@@ -59,8 +59,9 @@ def decode(data: bytes, size: int = 224) -> torch.Tensor:
     The whole picture is resized, its proportions are not kept. It is turned upright as EXIF says, transparent
     places are laid over white, 16-bit channels keep their upper byte, an animation gives its first frame.
     Raises PictureError for what is not a picture, is cut short or corrupt, has more than MAX_PIXELS or is longer than
-    MAX_SIDE. Beside `data` it holds at most 7 bytes a pixel: 4 in Pillow, 3 as RGB. Decoders that keep the whole
-    picture in a form of their own need more for a while: 9 for a progressive JPEG (12 in CMYK), 16 for WebP.
+    MAX_SIDE. Beside `data` it holds about 7 bytes a pixel: 4 in Pillow, 3 as RGB. Decoders that keep the whole
+    picture in a form of their own need more for a while: 8 for a turned TIFF, 9 for a progressive JPEG (12 in CMYK), 16
+    for WebP.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image, _alone_if_large(image):
@@ -78,7 +79,7 @@ def decode(data: bytes, size: int = 224) -> torch.Tensor:
 
 @contextmanager
 def _alone_if_large(image: Image.Image) -> Iterator[None]:
-    """Hold up other threads that have a large picture, and leave none of its hundreds of megabytes behind."""
+    """Let a large picture wait until no other thread has one, and leave none of its megabytes behind."""
     if image.width * image.height <= LARGE_PIXELS:
         yield
         return
@@ -103,27 +104,31 @@ def _strictly(data: bytes, image: Image.Image) -> _Pixels | None:
 
     ValueError with libjpeg's first warning where it is of corrupt data.
     """
-    colours = "CMYK" if image.mode == "CMYK" else "RGB"
-    # As large as Pillow's header says, never more.
-    room = np.empty((image.height, image.width, len(colours)), np.uint8)
     try:
-        pixels = _whole(data, colours, room)
+        if image.mode == "CMYK":  # an eighth of each side is enough to meet all that is corrupt
+            _whole(data, "CMYK", _empty(image, 8, 4), min_height=1, min_width=1)
+            return None
+        return _whole(data, "RGB", _empty(image, 1, 3))
     except ValueError as error:
         if str(error).startswith(_CORRUPT):
             raise
         return None
-    return pixels if colours == "RGB" else None
 
 
-def _whole(data: bytes, colours: str, room: _Pixels) -> _Pixels:
+def _empty(image: Image.Image, scale: int, colours: int) -> _Pixels:
+    """Room for a picture's pixels, as large as Pillow's header says: what a file says later takes no more."""
+    return np.empty((-(-image.height // scale), -(-image.width // scale), colours), np.uint8)
+
+
+def _whole(data: bytes, colours: str, room: _Pixels, **least: int) -> _Pixels:
     """Pixels (rows, columns, colours), in `room`. ValueError with libjpeg's first warning, where there is one."""
     try:
-        return simplejpeg.decode_jpeg(data, colours, buffer=room)
+        return simplejpeg.decode_jpeg(data, colours, buffer=room, **least)
     except ValueError:
         without_gaps = _without_gaps(data)
         if without_gaps == data:
             raise
-        return simplejpeg.decode_jpeg(without_gaps, colours, buffer=room)
+        return simplejpeg.decode_jpeg(without_gaps, colours, buffer=room, **least)
 
 
 def _without_gaps(data: bytes) -> bytes:

@@ -7,16 +7,17 @@ import json
 from dataclasses import asdict
 
 
-def ask(arguments: list[str]) -> int:
-    """Print the likeliest answers to questions about a picture, with their probabilities."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline ask", description=ask.__doc__)
+def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("picture", help="a picture file")
     parser.add_argument(
         "questions", nargs="+", metavar="question", help="one or more, each in quotation marks"
     )
     parser.add_argument("--run", default="", help="a trained run as `runs` lists it (default: the newest)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    flags = parser.parse_args(arguments)
+
+
+def ask(flags: argparse.Namespace) -> int:
+    """Print the likeliest answers to questions about a picture, with their probabilities."""
     from tasks.library.trained_model import load_model
 
     model = load_model(flags.run)

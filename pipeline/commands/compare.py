@@ -10,15 +10,16 @@ from tasks.library import evaluations
 from tasks.library.trained_runs import find_run
 
 
-def compare(arguments: list[str]) -> int:
-    """Print how two trained models differ and write the page that shows it."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline compare", description=compare.__doc__)
+def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "first", metavar="A", help="a run as `runs` lists it: its hex digits, or the first few"
     )
     parser.add_argument("second", metavar="B", help="another")
     parser.add_argument("--out", type=Path, help="the page (default: compare-A-B.html in this folder)")
-    flags = parser.parse_args(arguments)
+
+
+def compare(flags: argparse.Namespace) -> int:
+    """Print how two trained models differ and write the page that shows it."""
     from data.report.comparison_page import format_comparison, write_comparison
 
     first, second = find_run(flags.first), find_run(flags.second)

@@ -32,12 +32,15 @@ if TYPE_CHECKING:
     from data.text.questions import EncodedQuestions, Vocabulary
 
 
-def export_files(arguments: list[str]) -> int:
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--to", metavar="DIR", type=Path, required=True, help="folder that the three files are written into"
+    )
+
+
+def export_files(flags: argparse.Namespace) -> int:
     """`export [TASK flags] --to DIR`: the artifacts of a finished run as the original's three files."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline export", allow_abbrev=False)
-    parser.add_argument("--to", type=Path, required=True, help="folder that the three files are written into")
-    flags, words = parser.parse_known_args(arguments)
-    for line in export(task_from(words), flags.to):
+    for line in export(task_from(flags.words, flags.parser), flags.to):
         print(line)
     return 0
 

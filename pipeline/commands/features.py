@@ -17,9 +17,8 @@ from tasks.setup.user_errors import StageError
 from tasks.stages.download import DownloadWeights
 
 
-def features(arguments: list[str]) -> int:
+def features(flags: argparse.Namespace) -> int:
     """Extract, resumably, and print pictures a second and failures."""
-    flags = _parse(arguments)
     from tasks.extraction.standalone import check_paths, extract_pictures
 
     check_backbone(flags.backbone)
@@ -27,6 +26,7 @@ def features(arguments: list[str]) -> int:
     check_paths(flags.pictures, flags.out, flags.weights)  # before weights are fetched
     weights, weights_id = _weights(flags.backbone, flags.weights)
     began, progress = time.perf_counter(), StageProgress(None, "features", "pictures")
+    compute = settings.compute()
     try:
         done = extract_pictures(
             flags.pictures,
@@ -36,15 +36,15 @@ def features(arguments: list[str]) -> int:
             flags.layer,
             weights,
             weights_id,
-            settings.get("compute", "engine"),
-            settings.get("compute", "ray_address"),
+            compute.engine,
+            compute.ray_address,
             flags.max_bad_images,
             progress,
             in_use.note_paths,
-            device=settings.get("compute", "device"),
-            precision=settings.get("compute", "precision"),
-            threads=settings.get("compute", "threads"),
-            batch=settings.get("compute", "batch_size"),
+            device=compute.device,
+            precision=compute.precision,
+            threads=compute.threads,
+            batch=compute.batch_size,
         )
     finally:
         progress.close()
@@ -62,8 +62,7 @@ def features(arguments: list[str]) -> int:
     return 0
 
 
-def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m pipeline features", description=__doc__)
+def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pictures", type=Path, help="a folder or zip of pictures")
     parser.add_argument(
         "--out", type=Path, required=True, help="the feature file to write, such as features.h5"
@@ -79,7 +78,6 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         default=settings.get("features", "max_bad_images"),
         help="how many pictures may be unreadable (default: luigi.cfg's)",
     )
-    return parser.parse_args(arguments)
 
 
 def _weights(backbone: str, weights: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from pathlib import Path
 import luigi
 
 from data.base.words import human_size
-from pipeline.commands.root_task import task_from
+from pipeline.commands.root_task import split_roots, task_from
 from pipeline.commands.runs import accuracies
 from tasks.contract import artifacts, liveness
 from tasks.contract.stage import walk
@@ -87,22 +88,21 @@ def discard(path: Path) -> None:
         )
 
 
-def gc(arguments: list[str]) -> int:
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--yes", action="store_true", help="remove what is listed")
+    parser.add_argument("--downloads", action="store_true", help="downloads too, finished and partial ones")
+
+
+def gc(flags: argparse.Namespace) -> int:
     """List what the given roots do not reach; remove it with --yes."""
-    yes, downloads = "--yes" in arguments, "--downloads" in arguments
-    roots: list[list[str]] = [[]]
-    for word in arguments:
-        if word == "--":
-            roots.append([])
-        elif word not in ("--yes", "--downloads"):
-            roots[-1].append(word)
+    yes, roots = flags.yes, split_roots(flags.words)
     if any(not root or root[0].startswith("-") for root in roots):
         print(
             "error: gc needs the task to keep, such as: python -m pipeline gc RunAll --dataset sample",
             file=sys.stderr,
         )
         return 2
-    unneeded = unreached([task_from(root) for root in roots], downloads)
+    unneeded = unreached([task_from(root, flags.parser) for root in roots], flags.downloads)
     models = trained_models(unneeded)
     sizes: dict[Unneeded, int] = {}
     for one in unneeded:

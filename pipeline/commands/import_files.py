@@ -22,14 +22,15 @@ IMPORTED = "seed-v1"
 """The dataset that `import` makes."""
 
 
-def import_files(arguments: list[str]) -> int:
-    """`import --from ZIP`: the original's three files as dataset seed-v1."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline import", allow_abbrev=False)
+def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="source", type=Path, required=True, help="data_train_val.zip, or a folder"
     )
     parser.add_argument("--annotations", default="vqa-v1", help="dataset whose annotations judge it (vqa-v1)")
-    flags = parser.parse_args(arguments)
+
+
+def import_files(flags: argparse.Namespace) -> int:
+    """`import --from ZIP`: the original's three files as dataset seed-v1."""
     for line in import_(flags.source, flags.annotations):
         print(line)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def _step(stage: Stage, state: artifacts.State, steps: dict[str, Step]) -> Step:
     if state.status == "stale":
         names = ", ".join(rebuilt) or state.why
         return Step(stage, "run", f"input {names} rebuilt" if rebuilt else state.why)
-    if state.manifest and state.manifest.get("source") != source_digest(type(stage)):
+    if state.manifest and state.manifest.get("source") != source_digest(stage):
         return Step(stage, "keep", "source differs, version not bumped")
     return Step(stage, "keep", "")
 
@@ -149,9 +150,9 @@ def free_disk() -> int:
     return shutil.disk_usage(folder).free
 
 
-def plan(arguments: list[str]) -> int:
+def plan(flags: argparse.Namespace) -> int:
     """Print keep or run for every stage, then what the runs would take."""
-    steps = planned_steps(task_from(arguments))
+    steps = planned_steps(task_from(flags.words, flags.parser))
     width = max((len(step.stage.stage_name()) + len(step.stage.slug) for step in steps), default=0) + 3
     for step in steps:
         name = f"{step.stage.stage_name()}  {step.stage.slug}"

@@ -5,13 +5,33 @@ from __future__ import annotations
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
+from pipeline import luigi_flags
+from pipeline.one_line_parser import OneLineParser
 
-def task_from(arguments: list[str]) -> luigi.Task:
-    """A task of ours from a command line as Luigi takes it; RunAll where none is named."""
-    if not arguments or arguments[0].startswith("-"):
-        arguments = ["RunAll", *arguments]
-    try:
-        with CmdlineParser.global_instance(["--module", "pipeline", *arguments]) as parser:
-            return parser.get_task_obj()
-    except luigi.task_register.TaskClassException as error:
-        raise SystemExit(f"error: {error}") from None
+BETWEEN_ROOTS = "\0"
+"""What stands for `--` between two tasks: nobody can type it, and argparse gives it no meaning."""
+
+
+def split_roots(words: list[str]) -> list[list[str]]:
+    """The words of each task: `RunAll -- RunAll --dataset vqa-v1` → two lists."""
+    roots: list[list[str]] = [[]]
+    for word in words:
+        if word == BETWEEN_ROOTS:
+            roots.append([])
+        else:
+            roots[-1].append(word)
+    return roots
+
+
+def task_from(words: list[str], command: OneLineParser) -> luigi.Task:
+    """A task of ours from a command line as Luigi takes it; RunAll where none is named.
+
+    Ends with one line where the words can't be read; `command` knows the flags that the command itself has.
+    """
+    if not words or words[0].startswith("-"):
+        words = ["RunAll", *words]
+    if any(word.partition("=")[0] == "--module" for word in words):
+        command.error("--module is for luigi, as in luigi --module pipeline RunAll; leave it out here")
+    luigi_flags.install(command.flags())
+    with CmdlineParser.global_instance(words) as parser:
+        return parser.get_task_obj()

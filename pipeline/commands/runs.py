@@ -14,11 +14,12 @@ from tasks.library.trained_runs import Run, damaged_runs, trained_runs
 from tasks.setup import settings
 
 
-def runs(arguments: list[str]) -> int:
-    """List the trained models, newest first, by dataset: when, how long, how good, and what differs between them."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline runs", description=runs.__doc__)
+def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
-    flags = parser.parse_args(arguments)
+
+
+def runs(flags: argparse.Namespace) -> int:
+    """List the trained models, newest first, by dataset: when, how long, how good, and what differs between them."""
     found = trained_runs()
     judged = evaluations.evaluations(found)
     if flags.json:

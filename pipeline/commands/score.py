@@ -6,13 +6,14 @@ import argparse
 from pathlib import Path
 
 
-def score(arguments: list[str]) -> int:
-    """Official figures of anyone's results file."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline score")
+def add_flags(parser: argparse.ArgumentParser) -> None:
     for name in ("annotations", "questions", "results"):
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"official-format {name} JSON")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    flags = parser.parse_args(arguments)
+
+
+def score(flags: argparse.Namespace) -> int:
+    """Official figures of anyone's results file."""
     import json
 
     from data.scoring.figures import format_accuracy

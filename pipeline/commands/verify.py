@@ -30,9 +30,8 @@ def _differences_of(path: Path, progress: StageProgress) -> list[str]:
     return wrong
 
 
-def verify(arguments: list[str]) -> int:
+def verify(_: argparse.Namespace) -> int:
     """Print one line an artifact; exit code 1 where anything differs."""
-    argparse.ArgumentParser(prog="python -m pipeline verify").parse_args(arguments)
     bad = 0
     base = settings.artifacts_folder()
     for path, wrong in differences(list(inventory.all_artifacts())).items():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, ClassVar, TypeVar
 
 import luigi
 from luigi.cmdline_parser import CmdlineParser
@@ -16,6 +16,16 @@ from tasks.setup.user_errors import refuse
 class Flagged(luigi.Task):
     """A task whose flags know their defaults, also those that its dataset sets."""
 
+    replaces: ClassVar[type[Flagged] | None] = None
+    """The stage whose place this one takes where the dataset is ready-made (`clone` asks)."""
+
+    neutral: ClassVar[dict[str, Any]] = {}
+    """For each flag that joined this class later, the value under which all is done as it was before the flag existed.
+
+    Written once and never changed, whatever the flag's default becomes: at that value the flag decides nothing, so
+    what was made before it existed stays where it is. A subclass states its own and keeps those of its bases.
+    """
+
     @classmethod
     def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> list[tuple[str, Any]]:
         """Luigi's own, with every flag that was not given filled in (see tasks/setup/flags.py for the order)."""
@@ -26,13 +36,14 @@ class Flagged(luigi.Task):
         order = sorted(values, key=lambda name: name not in ("dataset", "image_set"))  # these set others
         for name in order:
             if values[name] is None and isinstance(declared[name], flags.Flag):
-                values[name] = cls._default(declared[name], name, values, experiment)
+                values[name] = cls.default_of(declared[name], name, values, experiment)
         flags.check_settled(values, declared)
         cls.check_flags(values)
         return [(name, values[name]) for name, _ in params]
 
     @staticmethod
-    def _default(flag: flags.Flag, name: str, values: dict[str, Any], stated: dict[str, str]) -> Any:
+    def default_of(flag: flags.Flag, name: str, values: dict[str, Any], stated: dict[str, str]) -> Any:
+        """The value of a flag that is not given. `values` has the dataset or image set, `stated` is [experiment]."""
         if name in (settled := flags.settled(values)):
             return flag.parse(settled[name])
         if name in stated:
@@ -45,12 +56,47 @@ class Flagged(luigi.Task):
 
     @classmethod
     def check_flags(cls, values: dict[str, Any]) -> None:
-        """Complete and refuse flags that depend on each other; here, a layer that was not named."""
+        """Complete and refuse flags that depend on each other; here, a layer that was not named, and weights."""
         if "layer" in values:
             values["layer"] = flags.settled_layer(values["backbone"], values["layer"])
+        if "weights" in values:
+            flags.check_weights(values["weights"])
+
+    def ignored(self) -> tuple[str, ...]:
+        """Flags that change nothing under the values of the others."""
+        return ()
+
+    @classmethod
+    def neutral_values(cls) -> dict[str, Any]:
+        """`neutral` of the class and of all its bases."""
+        found: dict[str, Any] = {}
+        for base in reversed(cls.__mro__):
+            found |= vars(base).get("neutral", {})
+        return found
+
+    @cached_property
+    def flags_read(self) -> dict[str, Any]:
+        """The significant flags with their values, less the ignored ones."""
+        declared, ignored = self.get_params(), self.ignored()
+        return {
+            name: getattr(self, name) for name, flag in declared if flag.significant and name not in ignored
+        }
+
+    @cached_property
+    def deciding(self) -> dict[str, Any]:
+        """The flags that decide the result, with their values: those read, less those at a neutral value."""
+        neutral = self.neutral_values()
+        return {
+            name: value
+            for name, value in self.flags_read.items()
+            if name not in neutral or value != neutral[name]
+        }
 
     def clone(self, cls: Any = None, **kwargs: Any) -> Any:
-        """Luigi's own, except that --rerun is never handed on."""
+        """Luigi's own, except that --rerun is never handed on, and that a ready-made dataset has stages of its own."""
+        dataset = kwargs.get("dataset", getattr(self, "dataset", None))
+        if cls and dataset and sources.dataset(dataset).ready_made:
+            cls = next((other for other in subclasses(Flagged) if other.replaces is cls), cls)
         return super().clone(cls, **({"rerun": False} | kwargs))
 
 
@@ -69,9 +115,9 @@ def _datasets_of(values: dict[str, Any]) -> list[entries.Dataset]:
 @cache
 def check_settings() -> None:
     """Refuse unknown settings, once a process, before any flag is read."""
-    known = {name for name, value in vars(flags).items() if isinstance(value, flags.Flag)}
     stages = subclasses(Flagged)
-    settings.check({name.lower() for name in known}, {cls.__name__ for cls in stages})
+    known = {name for cls in stages for name, flag in cls.get_params() if isinstance(flag, flags.Flag)}
+    settings.check(known, {cls.__name__ for cls in stages})
     parser = CmdlineParser.get_instance()
     for name in vars(parser.known_args) if parser else ():
         stage, _, flag = name.partition("_")
@@ -80,7 +126,9 @@ def check_settings() -> None:
             refuse(f"--{stage}-{flag} would not reach every stage that needs it; write --{flag}")
 
 
-def subclasses(cls: type) -> set[type]:
+Made = TypeVar("Made")
+
+
+def subclasses(cls: type[Made]) -> set[type[Made]]:
     """The class and all that are made from it."""
-    children: list[type] = cls.__subclasses__()
-    return {cls}.union(*map(subclasses, children))
+    return {cls}.union(*(subclasses(child) for child in cls.__subclasses__()))

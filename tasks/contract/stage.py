@@ -28,6 +28,7 @@ from tasks.contract.artifacts import State
 from tasks.contract.flagged import Flagged
 from tasks.contract.source import source_digest
 from tasks.setup import settings
+from tasks.setup.flags import Flag
 from tasks.setup.stage_progress import StageProgress
 from tasks.setup.user_errors import StageError
 
@@ -90,12 +91,18 @@ class Stage(Flagged):
     @cached_property
     def key(self) -> dict[str, Any]:
         """Everything that decides the artifact's content; its hash is in the folder's name."""
-        significant = {name: getattr(self, name) for name, flag in self.get_params() if flag.significant}
         return {
             "stage": self.get_task_family(),
             "version": self.version,
-            "parameters": significant | self.identity(),
+            "parameters": self._identities() | self.identity(),
             "upstream": {name: stage.fingerprint for name, stage in self.upstream.items()},
+        }
+
+    def _identities(self) -> dict[str, Any]:
+        known, declared = settings.artifacts_folder() / ".identities.json", dict(self.get_params())
+        return {
+            name: declared[name].identity(value, known) if isinstance(declared[name], Flag) else value
+            for name, value in self.deciding.items()
         }
 
     @cached_property
@@ -252,6 +259,7 @@ class Stage(Flagged):
         manifest = {
             "manifest_version": artifacts.MANIFEST_VERSION,
             "key": self.key,
+            "flags": self.flags_read,
             "files": files,
             "digest": artifacts.digest(files, self.extras),
             "inputs": used,
@@ -259,7 +267,7 @@ class Stage(Flagged):
             "finished": finished,
             "seconds": round(finished - started, 3),
             "host": socket.gethostname(),
-            "source": source_digest(type(self)),
+            "source": source_digest(self),
             "facts": facts,
             "warnings": self.warnings,
             **environment(),

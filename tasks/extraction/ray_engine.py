@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data.base.errors import DataError, ModelError
 from data.base.progress import Progress
+from models.openmp import spin_briefly
 from tasks.extraction.job import Arithmetic, Extraction
 from tasks.extraction.scheduling import (
     ATTEMPTS,
@@ -83,6 +84,7 @@ class Worker:
     """What an actor is: one process with a loaded backbone."""
 
     def __init__(self, extraction: Extraction) -> None:
+        spin_briefly()
         self.extraction = extraction
 
     def prepare(self) -> Arithmetic:

@@ -98,9 +98,10 @@ def training_seconds(run: Run) -> float:
 
 
 def varying(runs: list[Run]) -> list[str]:
-    """Flags whose values are not the same in all of these runs, in the order in which flags are stated."""
+    """Flags whose values differ between those of these runs that read them, in the order in which flags are stated."""
     names = dict.fromkeys(name for run in runs for name in run.parameters)
-    return [name for name in names if len({repr(run.parameters.get(name)) for run in runs}) > 1]
+    values = {name: {repr(run.parameters[name]) for run in runs if name in run.parameters} for name in names}
+    return [name for name in names if len(values[name]) > 1]
 
 
 def compare(first: Run, second: Run) -> tuple[Comparison, Callable[[int], bytes]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.catalog import sources
 from tasks.stages.predict import read_predictions
-from tasks.stages.text import read_annotations, read_questions, read_vocabulary
+from tasks.stages.text import read_vocabulary, split_annotations, split_questions
 
 if TYPE_CHECKING:
     from data.report.report_data import Judged
@@ -26,8 +26,8 @@ def read_judged(stage: Any, dataset: str, split: str) -> list[Judged]:
 
     results = {one.question_id: one.answer for one in read_results(stage.file("predictions", "results.json"))}
     top = _top(stage.file("predictions", "predictions.h5"), read_vocabulary(stage).answers)
-    questions = read_questions(stage, dataset, split)
-    said = read_annotations(stage, dataset, split, questions)
+    questions = split_questions(stage, dataset, split)
+    said = split_annotations(stage, dataset, split, questions)
     return [
         Judged(
             question.question_id,

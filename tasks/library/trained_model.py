@@ -63,7 +63,8 @@ class Model:
 
         if not questions or not all(question.strip() for question in questions):
             raise DataError("an empty question; ask something, such as: What colour is the bus?")
-        use_threads(settings.get("compute", "threads"))
+        compute = settings.compute()
+        use_threads(compute.threads)
         features = self._look(picture) if self.sees_pictures else None
         tokens, _ = encode_texts(questions, self.vocabulary)
         found = predict(
@@ -72,8 +73,8 @@ class Model:
             np.zeros(len(tokens), np.int64),
             features,
             target=self.config["options"]["target"],
-            device=settings.get("compute", "device"),
-            precision=settings.get("compute", "precision"),
+            device=compute.device,
+            precision=compute.precision,
         )
         return [
             Answers(
@@ -125,8 +126,9 @@ class Model:
                 f"{self.run.name} was trained on imported features: the network that made them is not here, so it "
                 "can't look at other pictures; ask a model that was trained on features of ExtractFeatures"
             )
-        device = pick_device(settings.get("compute", "device"))
-        precision = pick_precision(device, settings.get("compute", "precision"))
+        compute = settings.compute()
+        device = pick_device(compute.device)
+        precision = pick_precision(device, compute.precision)
         weights = self._weights(features)
         return load_backbone(flags["backbone"], flags["layer"], weights, device, precision)
 

@@ -38,9 +38,9 @@ class Run:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The flags that it was trained with, by their names with underscores."""
-        found: dict[str, Any] = self.manifest["key"]["parameters"]
-        return found
+        """The flags that it was trained with, by their names with underscores; a file of weights by its path."""
+        key: dict[str, Any] = self.manifest["key"]["parameters"]
+        return TrainModel.neutral_values() | key | self.manifest.get("flags", {})
 
 
 def trained_runs() -> list[Run]:

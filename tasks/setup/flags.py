@@ -8,15 +8,22 @@ fingerprints always show the value in force.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import luigi
 
 from data.base.errors import DataError, ModelError
+from data.base.hashes import file_identity
 from data.catalog import sources
+from data.download.local_copies import WEIGHTS as WEIGHTS_FILES
+from data.download.local_copies import check_weights_file
 from models.backbones import names
+from models.classifiers.names import IGNORED
+from tasks.setup.stage_progress import StageProgress
 from tasks.setup.user_errors import nearest, refuse
 
 
@@ -28,7 +35,7 @@ class Flag(luigi.Parameter):
         super().__init__(
             default=None, positional=False, description=f"{about} (default: {shown})".replace("%", "%%")
         )
-        self.kind, self.default, self.expected = kind, default, expected
+        self.kind, self.default, self.about, self.expected = kind, default, about, expected
 
     def parse(self, text: Any) -> Any:
         """A command line's or a file's text to the value; ends with one line where that can't be done."""
@@ -42,9 +49,26 @@ class Flag(luigi.Parameter):
         """The same check for a value given from Python."""
         return value if value is None else self.parse(self.serialize(value))
 
+    def identity(self, value: Any, known: Path) -> Any:
+        """What of a value decides the content of an artifact. `known`: a file of hashes already known."""
+        return value
+
     def _parser_kwargs(self, name: str, task: str | None = None) -> dict[str, Any]:  # type: ignore[override]
         kwargs = super()._parser_kwargs(name, task)
         return kwargs | ({"nargs": "?", "const": "true"} if self.kind is _switch else {})
+
+
+class WeightsFlag(Flag):
+    """Weights of a backbone; a file counts by its content, wherever it lies and however its path is spelt."""
+
+    def identity(self, value: str, known: Path) -> str:
+        if not value.endswith(WEIGHTS_FILES):
+            return value
+        try:
+            with StageProgress(None, f"hashing {Path(value).name}", "bytes") as progress:
+                return file_identity(Path(value), known, progress)
+        except DataError as error:  # asked while Luigi builds its graph, where it would print a traceback
+            refuse(f"--weights {error}")
 
 
 def _switch(text: str) -> bool:
@@ -107,7 +131,9 @@ def _weights(text: str) -> str:
         names.check_weights(text)
     except ModelError as error:
         raise ValueError(str(error)) from None
-    return text
+    if text.endswith(WEIGHTS_FILES):
+        return os.path.abspath(text)
+    return f"random:{int(text.removeprefix('random:'))}" if text != "pretrained" else text  # 07 is 7
 
 
 POSITIVE = "expected a whole number of at least 1"
@@ -130,19 +156,19 @@ BASELINE = Flag(
     "none",
     "language-only: also train and judge that model under the same flags, as one more line to beat beside the priors",
 )
-SAMPLE_SIZE = Flag(_one_of("sample", "tiny"), "sample", "sample, or tiny: a few pictures for tests")
+SIZE = Flag(_one_of("sample", "tiny"), "sample", "sample, or tiny: a few pictures for tests")
 # Features
 BACKBONE = Flag(
     _backbone, "vgg16", "network whose features are extracted: vgg16, vgg19, resnet50, resnet152, ..."
 )
 LAYER = Flag(str, "", "layer of the backbone; empty for the backbone's own, such as vgg16's fc7")
-WEIGHTS = Flag(_weights, "pretrained", "pretrained, random:SEED, or a .pth or .safetensors file")
+WEIGHTS = WeightsFlag(_weights, "pretrained", "pretrained, random:SEED, or a .pth or .safetensors file")
 # Words
 ANSWERS = Flag(_whole(1), 1000, "how many of the commonest answers become classes", POSITIVE)
 GLOVE = Flag(_known(sources.glove), "glove.6B.300d", "word vectors: glove.6B.50d, 100d, 200d, 300d")
 # The classifier and its training
 MODEL = Flag(
-    _one_of("deeper-lstm", "language-only", "bag-of-words"),
+    _one_of(*IGNORED),
     "deeper-lstm",
     "classifier: deeper-lstm, language-only or bag-of-words",
 )
@@ -168,6 +194,10 @@ FINE_TUNE_EMBEDDINGS = Flag(_switch, False, "train the word vectors too")
 
 class TrainingFlags:
     """What decides a trained model."""
+
+    def ignored(self) -> tuple[str, ...]:
+        """The flags that change nothing for the model."""
+        return IGNORED[self.model]
 
     dataset = DATASET
     train_split = TRAIN_SPLIT
@@ -212,6 +242,15 @@ def check_settled(values: dict[str, Any], flags: dict[str, Any]) -> None:
             refuse(
                 f"{flag} {values[name]}: {values['dataset']} is ready-made and has {flag} {text}; leave it out"
             )
+
+
+def check_weights(weights: str) -> None:
+    """Refuse a file that can't hold weights, before anything runs."""
+    if weights.endswith(WEIGHTS_FILES):
+        try:
+            check_weights_file(Path(weights))
+        except DataError as error:
+            refuse(f"--weights {error}")
 
 
 @cache

@@ -9,12 +9,12 @@ import traceback
 import warnings
 from types import TracebackType
 
-from luigi.task_register import TaskClassException
+from tasks.setup import failures
+from tasks.setup.user_errors import EXPECTED
 
-from data.base.errors import DataError, ModelError
-from tasks.setup.user_errors import StageError
-
-EXPECTED = (DataError, ModelError, StageError)
+UNPLANNED = re.compile(r"Will not run (\w+).* due to error in (complete|deps)\(\) method:\n(.*)", re.DOTALL)
+OURS = re.compile(r"^(?:SystemExit: error|(?:data|models|tasks)\.[\w.]+): ", re.MULTILINE)
+"""Where the last line of a traceback names an error whose text is the whole message."""
 BOOKKEEPING = (
     "Informed scheduler",
     "Worker %s was stopped",
@@ -37,13 +37,13 @@ class OneLine(logging.Filter):
         message = str(record.msg)
         if record.levelno <= logging.INFO and message.startswith(BOOKKEEPING):
             return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
-        if "Luigi Execution Summary" in message and "This progress looks :)" in message:
-            ran = re.search(r"\* (\d+) ran successfully", message)
-            stages = "stage" if ran and ran[1] == "1" else "stages"
-            record.msg = (
-                f"done: {ran[1]} {stages} ran" if ran else "nothing to do: every artifact is complete"
-            )
+        if "Luigi Execution Summary" in message:
+            _shorten_summary(record, message)
+        if unplanned := UNPLANNED.match(message):
+            _shorten_unplanned(record, *unplanned.groups())
         error = record.exc_info[1] if record.exc_info else None
+        if error and message == "Uncaught exception in luigi":
+            failures.note("luigi", error)
         if isinstance(error, EXPECTED):
             trace = "".join(traceback.format_exception(error))
             task = record.args[-1] if isinstance(record.args, tuple) and record.args else ""
@@ -54,14 +54,35 @@ class OneLine(logging.Filter):
         return True
 
 
+def _shorten_summary(record: logging.LogRecord, message: str) -> None:
+    """A good run's to a line; of another, why it is not finished is kept for the last line."""
+    if "This progress looks :)" not in message:
+        why = re.search(r"This progress looks :[(|] because (.*)", message)
+        failures.note_unfinished(why[1] if why else "see above")
+        return
+    failures.noted()  # what failed has succeeded since
+    ran = re.search(r"\* (\d+) ran successfully", message)
+    stages = "stage" if ran and ran[1] == "1" else "stages"
+    record.msg = f"done: {ran[1]} {stages} ran" if ran else "nothing to do: every artifact is complete"
+
+
+def _shorten_unplanned(record: logging.LogRecord, name: str, method: str, trace: str) -> None:
+    """A stage whose complete() or requires() failed: Luigi has the traceback in its message."""
+    ours = list(OURS.finditer(trace))
+    why = trace[ours[-1].end() :] if ours else trace.rstrip().rpartition("\n")[2]
+    if ours:
+        record.msg, record.args = "%s failed: %s", (name, why.strip())
+        logging.getLogger(record.name).debug("%s", trace)
+    if method == "complete":  # of the other Luigi tells by an event
+        failures.note(name, why)
+
+
 def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Ctrl-C, and a stage's name that is not there (Luigi's own suggestion), end in a line, not in a traceback."""
+    """Ctrl-C ends in a line, not in a traceback."""
     if issubclass(kind, KeyboardInterrupt):
         print(
             "interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr
         )
-    elif issubclass(kind, TaskClassException):
-        print("error:", ", ".join(str(error).split("\n")).replace(":,", ":"), file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
 

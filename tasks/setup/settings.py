@@ -92,6 +92,26 @@ def get(section: str, option: str) -> Any:
         refuse(f"[{section}] {option} = {text!r} in luigi.cfg: expected {setting.expected}")
 
 
+@dataclass(frozen=True)
+class Compute:
+    """How results are made: [compute], each option by its name. None of it is part of what they mean.
+
+    device, precision: auto or a name; threads, batch_size: 0 = what suits the processor; engine: local or ray.
+    """
+
+    device: str
+    precision: str
+    threads: int
+    batch_size: int
+    engine: str
+    ray_address: str
+
+
+def compute() -> Compute:
+    """[compute] as it is in force."""
+    return Compute(**{name: get("compute", name) for name in SETTINGS["compute"]})
+
+
 def artifacts_folder() -> Path:
     """Where results live. A relative path starts at the file that states it, so any folder may be the current one."""
     stated = Path(os.path.expanduser(get("paths", "artifacts")))
@@ -147,12 +167,18 @@ def check(flags: set[str], stages: set[str]) -> None:
 
 
 def add_project_config() -> None:
-    """Let Luigi read the project's luigi.cfg first, so that every nearer file overrides it."""
+    """Let Luigi read the project's luigi.cfg first, so that nearer files and what a program has set override it."""
     parser = configuration.get_config()
     ours = str(PROJECT / "luigi.cfg")
-    if ours not in parser._config_paths:
-        parser._config_paths.insert(0, ours)
-        parser.reload()
+    if ours in parser._config_paths:
+        return
+    before = {name: dict(parser.items(name, raw=True)) for name in parser.sections()}
+    parser._config_paths.insert(0, ours)
+    parser.reload()
+    for section, options in before.items():
+        for option, value in options.items():
+            if parser.get(section, option, raw=True) != value:
+                parser.set(section, option, value)
 
 
 def check_artifacts_folder() -> None:

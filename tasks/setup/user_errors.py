@@ -7,14 +7,19 @@ from typing import NoReturn
 from luigi.cmdline_parser import CmdlineParser
 
 from data.base import words
+from data.base.errors import DataError, ModelError
 
 
 class StageError(Exception):
     """Expected failure of a stage. Its text is the whole message: found, expected, what to do."""
 
 
+EXPECTED = (DataError, ModelError, StageError)
+"""Failures whose text is the whole message."""
+
+
 class UsageError(ValueError):
-    """A flag or a setting that can't be used, met from Python (on the command line: see `refuse`)."""
+    """A flag or a setting that can't be used, met from Python (on Luigi's command line: see `refuse`)."""
 
 
 def refuse(message: str) -> NoReturn:
@@ -22,17 +27,9 @@ def refuse(message: str) -> NoReturn:
 
     Luigi parses flags outside its own error handling, so anything but SystemExit would print a traceback.
     """
-    if CmdlineParser.get_instance() is not None or _parsing_command_line():
+    if CmdlineParser.get_instance() is not None:
         raise SystemExit(f"error: {message}")
     raise UsageError(message)
-
-
-def _parsing_command_line() -> bool:
-    import sys
-
-    doors = ("luigi", "luigi-deps-tree", "pipeline/__main__.py")
-    importing = sys.argv[:1] == ["-m"]  # python -m pipeline, before its __main__ is found
-    return importing or (bool(sys.argv) and sys.argv[0].endswith(doors))
 
 
 def nearest(name: str, valid: list[str]) -> str:

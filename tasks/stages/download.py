@@ -24,7 +24,7 @@ class MakeSample(Stage):
     named_by = ("size",)
     unit = "pictures"
     contents = ("sample-*.zip", "Questions_*_sample.zip", "Annotations_*_sample.zip", "glove.sample.zip")
-    size = flags.SAMPLE_SIZE
+    size = flags.SIZE
 
     def build(self, folder: Path) -> dict[str, Any]:
         from data.sample.make_sample import SIZES, make_sample

@@ -55,3 +55,11 @@ class DownloadAnnotations(DownloadText):
         source = sources.dataset(self.dataset).split(self.split).annotations
         assert source is not None  # check_flags
         return source
+
+
+def annotations_of(stage: Any, split: Any) -> Stage:
+    """The annotations of a split; those of another dataset where this one is ready-made and has none itself."""
+    ready_made = sources.dataset(stage.dataset).ready_made
+    of = ready_made.annotated_by if ready_made else stage.dataset
+    made: Stage = stage.clone(DownloadAnnotations, dataset=of, split=split)
+    return made

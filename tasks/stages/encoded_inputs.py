@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data.catalog import sources
+from models.classifiers.names import sees_pictures
 from tasks.contract.stage import Stage
 from tasks.stages.extract import ExtractFeatures
-from tasks.stages.imported import maker
 from tasks.stages.text import EncodeQuestions
 
 if TYPE_CHECKING:
@@ -20,16 +20,11 @@ def question_inputs(stage: Any, split: str) -> dict[str, Stage]:
     dataset = sources.dataset(stage.dataset)
     needs: dict[str, Stage] = {}
     for part in dataset.parts(split):
-        needs[f"questions-{part}"] = maker(stage, EncodeQuestions, split=part)
+        needs[f"questions-{part}"] = stage.clone(EncodeQuestions, split=part)
         if sees_pictures(stage.model):
             image_set = dataset.split(part).image_set
-            needs[f"features-{part}"] = maker(stage, ExtractFeatures, split=part, image_set=image_set)
+            needs[f"features-{part}"] = stage.clone(ExtractFeatures, split=part, image_set=image_set)
     return needs
-
-
-def sees_pictures(model: str) -> bool:
-    """Known here without torch; a test compares it with models.classifiers.build."""
-    return model != "language-only"
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,7 @@ class Questions:
     space: str
 
 
-def read_questions(stage: Stage, parts: tuple[str, ...]) -> Questions:
+def read_encoded_questions(stage: Stage, parts: tuple[str, ...]) -> Questions:
     """Read what `question_inputs` asked for, less the questions whose pictures were left out of the features."""
     import numpy as np
 
@@ -85,3 +80,9 @@ def read_questions(stage: Stage, parts: tuple[str, ...]) -> Questions:
     return Questions(
         tokens[kept], question_ids[kept], rows[kept], kept, [store.features for store in stores], space
     )
+
+
+def bound_to(stage: Stage, space: str) -> dict[str, str]:
+    """What a model may be used with: its vocabulary and answers (one file), and the kind of its features."""
+    manifest = stage.upstream["vocabulary"].state().manifest or {}
+    return {"vocabulary and answers": manifest.get("digest", ""), "features": space}

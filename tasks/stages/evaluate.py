@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from data.catalog import sources
 from tasks.contract import artifacts
 from tasks.contract.stage import Stage
 from tasks.setup.flags import BASELINE
 from tasks.setup.user_errors import refuse
-from tasks.stages.imported import annotations_of, maker
-from tasks.stages.text import (
-    EncodeAnswers,
-    read_annotations,
-)
-
-if TYPE_CHECKING:
-    pass
+from tasks.stages.download_texts import annotations_of
 from tasks.stages.predict import Judging, PredictAnswers, asked_inputs, read_predictions
+from tasks.stages.text import EncodeAnswers, split_annotations
 
 logger = logging.getLogger("luigi-interface")
 
@@ -55,19 +49,18 @@ class EvaluateModel(Scoring):
         untyped = trained_on if sources.dataset(self.dataset).humans is None else ()
         return {
             "predictions": self.clone(PredictAnswers),
-            "answers": maker(self, EncodeAnswers, split=self.eval_split),
+            "answers": self.clone(EncodeAnswers, split=self.eval_split),
             **asked_inputs(self, *untyped),
             **{f"annotations-{split}": annotations_of(self, split) for split in splits},
             **self._trained_baseline(),
         }
 
     def _trained_baseline(self) -> dict[str, Stage]:
-        """The evaluation of the same experiment with the baseline's model. It sees no picture, so what is said of
-        pictures keeps its default: experiments with different backbones share one baseline."""
+        """The evaluation of the same experiment with the baseline's model. It ignores what is said of pictures, so
+        experiments with different backbones share one baseline."""
         if self.baseline == "none":
             return {}
-        unseen = dict.fromkeys(("backbone", "layer", "weights"))
-        return {self.baseline: self.clone(EvaluateModel, model=self.baseline, baseline="none", **unseen)}
+        return {self.baseline: self.clone(EvaluateModel, model=self.baseline, baseline="none")}
 
     def build(self, folder: Path) -> dict[str, Any]:
         from data.scoring.baselines import baselines, trained_baseline
@@ -77,7 +70,7 @@ class EvaluateModel(Scoring):
         results = {
             one.question_id: one.answer for one in read_results(self.file("predictions", "results.json"))
         }
-        asked = read_annotations(self, self.dataset, self.eval_split)
+        asked = split_annotations(self, self.dataset, self.eval_split)
         judged = [one for one in asked if one.question_id in results]
         if len(judged) < len(asked):
             self.warn(
@@ -86,7 +79,7 @@ class EvaluateModel(Scoring):
         learnt = [
             one
             for part in sources.dataset(self.dataset).parts(self.train_split)
-            for one in read_annotations(self, self.dataset, part)
+            for one in split_annotations(self, self.dataset, part)
         ]
         figures = annotated_accuracy(judged, [results[one.question_id] for one in judged])
         figures["baselines"] = baselines(

@@ -6,15 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-from data.base.errors import DataError
-from data.base.hashes import file_identity
 from data.catalog import sources
-from data.download.local_copies import WEIGHTS, check_weights_file
 from models.backbones import names
 from tasks.contract import artifacts
 from tasks.contract.stage import Stage
 from tasks.setup import flags, settings
-from tasks.setup.user_errors import refuse
 from tasks.stages.download import DownloadImages, DownloadWeights
 
 
@@ -30,15 +26,6 @@ class ExtractFeatures(Stage):
     layer = flags.LAYER
     weights = flags.WEIGHTS
 
-    @classmethod
-    def check_flags(cls, values: dict[str, Any]) -> None:
-        super().check_flags(values)
-        if values["weights"].endswith(WEIGHTS):
-            try:
-                check_weights_file(Path(values["weights"]))
-            except DataError as error:
-                refuse(f"--weights {error}")
-
     def inputs(self) -> dict[str, Stage]:
         needs: dict[str, Stage] = {"images": self.clone(DownloadImages)}
         if self.weights == "pretrained":
@@ -46,22 +33,15 @@ class ExtractFeatures(Stage):
         return needs
 
     def identity(self) -> dict[str, Any]:
-        """A weights file counts by its content, wherever it lies; and how pictures get their ids."""
-        weights = {"weights": self._weights_id()} if self._is_file() else {}
-        return weights | sources.image_set(self.image_set).identity
-
-    def _is_file(self) -> bool:
-        return self.weights.endswith(WEIGHTS)
+        """How pictures get their ids."""
+        return sources.image_set(self.image_set).identity
 
     def _weights_id(self) -> str:
-        if self._is_file():
-            with self.hashing() as progress:
-                known = settings.artifacts_folder() / ".identities.json"
-                return file_identity(Path(self.weights), known, progress)
+        """The sha256 of the weights, or random:SEED."""
         if self.weights == "pretrained":
             source = sources.weights(self.backbone)
             return source.sha256 or f"{source.sha256_prefix}..."
-        return self.weights
+        return str(self.key["parameters"]["weights"])
 
     def build(self, folder: Path) -> dict[str, Any]:
         from data.pictures.image_sets import open_images
@@ -73,6 +53,7 @@ class ExtractFeatures(Stage):
         self.need_room(self._disk(len(images)) - artifacts.size(self.work_folder()))
         if images.skipped:
             self.warn(f"{len(images.skipped):,} files are no pictures, such as {images.skipped[0]}")
+        compute = settings.compute()
         extraction = Extraction(
             images=images,
             backbone=self.backbone,
@@ -80,14 +61,13 @@ class ExtractFeatures(Stage):
             weights=str(self.upstream["weights"].target) if self.weights == "pretrained" else self.weights,  # type: ignore[attr-defined]
             weights_id=self._weights_id(),
             work=self.work_folder(),
-            device=settings.get("compute", "device"),
-            precision=settings.get("compute", "precision"),
-            threads=settings.get("compute", "threads"),
-            batch=settings.get("compute", "batch_size"),
+            device=compute.device,
+            precision=compute.precision,
+            threads=compute.threads,
+            batch=compute.batch_size,
         )
-        engine, address = settings.get("compute", "engine"), settings.get("compute", "ray_address")
         with self.hashing("pictures") as checking:
-            used = run_shards(extraction, engine, address, self.progress, checking)
+            used = run_shards(extraction, compute.engine, compute.ray_address, self.progress, checking)
         merged = merge_shards(
             extraction, used, folder / "features.h5", settings.get("features", "max_bad_images")
         )

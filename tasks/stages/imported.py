@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 from data.base.errors import DataError
 from data.base.hashes import file_identity
 from data.catalog import entries, sources
-from tasks.contract.flagged import Flagged
 from tasks.contract.stage import Stage
 from tasks.setup import flags, settings
 from tasks.setup.user_errors import refuse
-from tasks.stages.download_texts import DownloadAnnotations
+from tasks.stages.download_texts import annotations_of
+from tasks.stages.extract import ExtractFeatures
+from tasks.stages.text import BuildVocabulary, EncodeAnswers, EncodeQuestions
 
 if TYPE_CHECKING:
     from data.seed_files.write_seed_files import Half, Names
@@ -41,21 +42,6 @@ def add_imported() -> None:
     """Put what was imported beside the catalog."""
     if os.path.isfile(imported_catalog()):
         sources.add(imported_catalog())
-
-
-def maker(stage: Any, usual: type[Stage], **others: Any) -> Stage:
-    """`stage.clone(usual, **others)`, or the stage that takes its place where the dataset is ready-made."""
-    ready_made = sources.dataset(stage.dataset).ready_made
-    made: Stage = stage.clone(_IN_PLACE_OF[usual.__name__] if ready_made else usual, **others)
-    return made
-
-
-def annotations_of(stage: Any, split: Any) -> Stage:
-    """The annotations of a split; those of another dataset where this one is ready-made and has none itself."""
-    ready_made = sources.dataset(stage.dataset).ready_made
-    of = ready_made.annotated_by if ready_made else stage.dataset
-    made: Stage = stage.clone(DownloadAnnotations, dataset=of, split=split)
-    return made
 
 
 class _Imported(Stage):
@@ -145,6 +131,7 @@ class ImportFiles(_Imported):
 class ImportFeatures(_Imported):
     """Turns a half's float32 rows into a features.h5, with COCO's ids where the names tell them."""
 
+    replaces = ExtractFeatures
     named_by = ("dataset", "split")
     contents = ("features.h5",)
     unit = "pictures"
@@ -181,6 +168,7 @@ class ImportFeatures(_Imported):
 class ImportVocabulary(_Imported):
     """Takes over the words and the answer classes, with their counts in the training half."""
 
+    replaces = BuildVocabulary
     contents = ("vocabulary.json",)
 
     def build(self, folder: Path) -> dict[str, Any]:
@@ -209,6 +197,7 @@ class ImportVocabulary(_Imported):
 class ImportQuestions(_Imported):
     """Takes over a half's questions: the same word ids, with the zeros on the left."""
 
+    replaces = EncodeQuestions
     named_by = ("dataset", "split")
     contents = ("questions.h5",)
     split = flags.SPLIT
@@ -228,6 +217,7 @@ class ImportQuestions(_Imported):
 class ImportAnswers(_Imported):
     """Takes over the consensus answers of training; those of val come from the official annotations, by question id."""
 
+    replaces = EncodeAnswers
     named_by = ("dataset", "split")
     contents = ("answers.h5",)
     split = flags.SPLIT
@@ -277,11 +267,3 @@ class ImportAnswers(_Imported):
             )
         text = self.file("vocabulary", "vocabulary.json").read_text(encoding="utf-8")
         return encode_answers([by_id[number] for number in ids], Vocabulary.from_json(text))
-
-
-_IN_PLACE_OF: dict[str, type[Flagged]] = {
-    "ExtractFeatures": ImportFeatures,
-    "BuildVocabulary": ImportVocabulary,
-    "EncodeQuestions": ImportQuestions,
-    "EncodeAnswers": ImportAnswers,
-}

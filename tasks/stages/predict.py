@@ -12,16 +12,14 @@ from tasks.setup import settings
 from tasks.setup.flags import ExperimentFlags
 from tasks.setup.user_errors import refuse
 from tasks.stages.download_texts import DownloadQuestions
-from tasks.stages.encoded_inputs import Questions, question_inputs
-from tasks.stages.encoded_inputs import read_questions as read_encoded_questions
-from tasks.stages.imported import maker
+from tasks.stages.encoded_inputs import Questions, bound_to, question_inputs, read_encoded_questions
 from tasks.stages.text import (
     BuildVocabulary,
     EncodeAnswers,
-    read_questions,
     read_vocabulary,
+    split_questions,
 )
-from tasks.stages.train import TrainModel, bound_to
+from tasks.stages.train import TrainModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,12 +63,12 @@ class PredictAnswers(Judging):
     def inputs(self) -> dict[str, Stage]:
         needs = {
             "model": self.clone(TrainModel),
-            "vocabulary": maker(self, BuildVocabulary),
+            "vocabulary": self.clone(BuildVocabulary),
             **question_inputs(self, self.eval_split),
             **asked_inputs(self),
         }
         if sources.dataset(self.dataset).split(self.eval_split).annotations is not None:
-            needs["answers"] = maker(self, EncodeAnswers, split=self.eval_split)
+            needs["answers"] = self.clone(EncodeAnswers, split=self.eval_split)
         return needs
 
     def build(self, folder: Path) -> dict[str, Any]:
@@ -82,7 +80,8 @@ class PredictAnswers(Judging):
         vocabulary = read_vocabulary(self)
         module, config = load_model(self.upstream["model"].path, bound_to(self, questions.space))
         choices = self._choices(questions) if self.task == "multiple-choice" else None
-        use_threads(settings.get("compute", "threads"))
+        compute = settings.compute()
+        use_threads(compute.threads)
         found = predict(
             module,
             questions.tokens,
@@ -91,8 +90,8 @@ class PredictAnswers(Judging):
             classes=self._consensus(questions),
             choices=None if choices is None else classes_of(choices, vocabulary.answer_ids),
             target=config["options"]["target"],
-            device=settings.get("compute", "device"),
-            precision=settings.get("compute", "precision"),
+            device=compute.device,
+            precision=compute.precision,
             progress=self.progress,
         )
         chosen = found.top_classes[:, 0] if found.choices is None else found.choices
@@ -112,8 +111,8 @@ class PredictAnswers(Judging):
 
     def _choices(self, questions: Questions) -> list[list[str]]:
         """The choices of each question, in the order of `questions`."""
-        asked = read_questions(self, self.dataset, self.eval_split, "multiple-choice")
-        if not asked[0].multiple_choices:  # read_questions has seen that all or none have them
+        asked = split_questions(self, self.dataset, self.eval_split, "multiple-choice")
+        if not asked[0].multiple_choices:  # split_questions has seen that all or none have them
             raise DataError(
                 f"{self.dataset} {self.eval_split}: the multiple-choice file has no multiple_choices; "
                 "expected some for each of its questions. Ask for --task open-ended, or mend the file."
@@ -137,7 +136,7 @@ class PredictAnswers(Judging):
             write_results(folder / "results.json", ids, answers, ids)
             return
         for subset in dataset.split(self.eval_split).members:
-            asked = read_questions(self, self.dataset, self.eval_split, self.task, subset)
+            asked = split_questions(self, self.dataset, self.eval_split, self.task, subset)
             wanted = [one.question_id for one in asked if one.question_id in known]
             of_subset = set(wanted)
             pairs = [

@@ -11,7 +11,6 @@ from tasks.contract.stage import Stage
 from tasks.setup import flags
 from tasks.stages.download import DownloadGlove
 from tasks.stages.download_texts import DownloadAnnotations, DownloadQuestions
-from tasks.stages.imported import maker
 
 if TYPE_CHECKING:
     from data.text.questions import Vocabulary
@@ -43,8 +42,8 @@ class BuildVocabulary(Stage):
 
         questions, annotations = [], []
         for part in self.parts():
-            questions += (asked := read_questions(self, self.dataset, part))
-            annotations += read_annotations(self, self.dataset, part, asked)
+            questions += (asked := split_questions(self, self.dataset, part))
+            annotations += split_annotations(self, self.dataset, part, asked)
         vocabulary = build_vocabulary(questions, annotations, self.answers)
         (folder / "vocabulary.json").write_text(vocabulary.to_json(), encoding="utf-8")
         logger.info(
@@ -90,7 +89,7 @@ class EncodeQuestions(Encoding):
     def build(self, folder: Path) -> dict[str, Any]:
         from data.text.questions import encode, write_encoded
 
-        encoded = encode(read_questions(self, self.dataset, self.split), self.vocabulary())
+        encoded = encode(split_questions(self, self.dataset, self.split), self.vocabulary())
         write_encoded(folder / "questions.h5", encoded)
         return {"questions": len(encoded.question_ids)}
 
@@ -109,7 +108,7 @@ class EncodeAnswers(Encoding):
     def build(self, folder: Path) -> dict[str, Any]:
         from data.text.answers import encode_answers, write_answers
 
-        encoded = encode_answers(read_annotations(self, self.dataset, self.split), self.vocabulary())
+        encoded = encode_answers(split_annotations(self, self.dataset, self.split), self.vocabulary())
         write_answers(folder / "answers.h5", encoded)
         outside = int((encoded.consensus < 0).sum())
         logger.info(
@@ -134,7 +133,7 @@ class BuildEmbeddings(Stage):
     glove = flags.GLOVE
 
     def inputs(self) -> dict[str, Stage]:
-        return {"vocabulary": maker(self, BuildVocabulary), "glove": self.clone(DownloadGlove)}
+        return {"vocabulary": self.clone(BuildVocabulary), "glove": self.clone(DownloadGlove)}
 
     def build(self, folder: Path) -> dict[str, Any]:
         from data.text.glove import embedding_matrix, write_embeddings
@@ -157,7 +156,7 @@ def read_vocabulary(stage: Stage) -> Vocabulary:
     return Vocabulary.from_json(stage.file("vocabulary", "vocabulary.json").read_text(encoding="utf-8"))
 
 
-def read_questions(
+def split_questions(
     stage: Stage, dataset: str, split: str, task: str = "open-ended", subset: str | None = None
 ) -> Any:
     """A base split's questions from the stage's input `asked-<split>`; `subset`: of test, test-dev."""
@@ -168,7 +167,7 @@ def read_questions(
     return official_json.read_questions(path, source.member(split, task, subset))
 
 
-def read_annotations(stage: Stage, dataset: str, split: str, asked: Any = None) -> Any:
+def split_annotations(stage: Stage, dataset: str, split: str, asked: Any = None) -> Any:
     """A base split's annotations from `annotations-<split>`, one for each of its questions, in their order.
 
     `asked`: these questions, where the stage has read them already.
@@ -180,6 +179,6 @@ def read_annotations(stage: Stage, dataset: str, split: str, asked: Any = None) 
     path = stage.file(f"annotations-{split}", source.annotations.file)
     found = official_json.read_annotations(path, source.annotations_member, own_data)
     if f"asked-{split}" in stage.upstream:
-        asked = read_questions(stage, dataset, split) if asked is None else asked
+        asked = split_questions(stage, dataset, split) if asked is None else asked
         return pairing.in_order(found, asked)
     return found

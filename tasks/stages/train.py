@@ -11,8 +11,7 @@ from data.catalog import sources
 from tasks.contract.stage import Stage
 from tasks.setup import settings
 from tasks.setup.flags import TrainingFlags
-from tasks.stages.encoded_inputs import question_inputs, read_questions
-from tasks.stages.imported import maker
+from tasks.stages.encoded_inputs import bound_to, question_inputs, read_encoded_questions
 from tasks.stages.text import BuildEmbeddings, BuildVocabulary, EncodeAnswers
 
 logger = logging.getLogger("luigi-interface")
@@ -31,9 +30,9 @@ class TrainModel(TrainingFlags, Stage):
         return sources.dataset(self.dataset).parts(self.train_split)
 
     def inputs(self) -> dict[str, Stage]:
-        answers = {f"answers-{part}": maker(self, EncodeAnswers, split=part) for part in self.parts()}
+        answers = {f"answers-{part}": self.clone(EncodeAnswers, split=part) for part in self.parts()}
         return {
-            "vocabulary": maker(self, BuildVocabulary),
+            "vocabulary": self.clone(BuildVocabulary),
             "embeddings": self.clone(BuildEmbeddings),
             **question_inputs(self, self.train_split),
             **answers,
@@ -58,15 +57,16 @@ class TrainModel(TrainingFlags, Stage):
             shutil.rmtree(self.work_folder(), ignore_errors=True)
         self.need_room(bytes_needed(architecture, options))
         self.work_folder().mkdir(parents=True, exist_ok=True)
-        threads = use_threads(settings.get("compute", "threads"))
+        compute = settings.compute()
+        threads = use_threads(compute.threads)
         trained = train(
             data,
             architecture,
             matrix,
             options,
             snapshot_dir=self.work_folder(),
-            device=settings.get("compute", "device"),
-            precision=settings.get("compute", "precision"),
+            device=compute.device,
+            precision=compute.precision,
             progress=self.progress,
         )
         logger.info("%s\n%s", self.model, parameter_table(trained.module))
@@ -87,7 +87,7 @@ class TrainModel(TrainingFlags, Stage):
         from models.classifiers.architecture import Architecture
         from models.training.inputs import TrainingData
 
-        questions = read_questions(self, self.parts())
+        questions = read_encoded_questions(self, self.parts())
         encoded = [read_answers(self.file(f"answers-{part}", "answers.h5")) for part in self.parts()]
         matrix = read_embeddings(self.file("embeddings", "embeddings.h5")).matrix
         soft_classes, soft_scores = _stacked([(one.soft_classes, one.soft_scores) for one in encoded])
@@ -99,16 +99,14 @@ class TrainModel(TrainingFlags, Stage):
             soft_classes=soft_classes[questions.kept],
             soft_scores=soft_scores[questions.kept],
         )
+        sizes = ("hidden", "joint", "dropout", "fine_tune_embeddings")
         architecture = Architecture(
             model=self.model,
             vocabulary=matrix.shape[0],
             embedding=matrix.shape[1],
             answers=encoded[0].classes,
             features=questions.features[0].shape[1:] if questions.features else (),
-            hidden=self.hidden,
-            joint=self.joint,
-            dropout=self.dropout,
-            fine_tune_embeddings=self.fine_tune_embeddings,
+            **{name: getattr(self, name) for name in sizes if name not in self.ignored()},
         )
         return data, architecture, matrix, bound_to(self, questions.space)
 
@@ -125,12 +123,6 @@ class TrainModel(TrainingFlags, Stage):
             seed=self.seed,
             limit=self.limit_questions or None,
         )
-
-
-def bound_to(stage: Stage, space: str) -> dict[str, str]:
-    """What a model may be used with: its vocabulary and answers (one file), and the kind of its features."""
-    manifest = stage.upstream["vocabulary"].state().manifest or {}
-    return {"vocabulary and answers": manifest.get("digest", ""), "features": space}
 
 
 def _stacked(parts: list[tuple[Any, Any]]) -> tuple[Any, Any]:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import resource
-import sys
 from pathlib import Path
 
 import h5py
@@ -249,8 +248,7 @@ def test_the_configuration(room, monkeypatch, where, kind):
     make(room / name)
     if where == "LUIGI_CONFIG_PATH":
         monkeypatch.setenv(where, name)
-    monkeypatch.setattr(sys, "argv", ["-m"])
-    with pytest.raises(SystemExit, match=f"error: .*{name}: .*({expected})"):
+    with pytest.raises(DataError, match=f"{name}: .*({expected})"):
         check_config_files()
 
 

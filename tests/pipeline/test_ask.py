@@ -124,3 +124,28 @@ def test_a_flipped_byte_is_found_before_an_answer_is_given(picture, copied, stag
         fingerprint = name.rpartition("-")[2]
         again = shell("pipeline", "compare", fingerprint, fingerprint, code=1)
         assert f"{name}: damaged: {file}" in again and "no such run" not in again
+
+
+@pytest.mark.slow
+def test_a_file_of_weights_is_found_again_by_the_model_that_was_trained_with_it(tiny, picture, tmp_path):
+    import torch
+    import torchvision
+
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), tmp_path / "w.pth")
+    assert len(tiny.built(tiny("luigi", "TrainModel", "--weights", "./w.pth"))) == 2
+    # Spelt in another way, and copied: the same artifacts.
+    shutil.copyfile(tmp_path / "w.pth", tmp_path / "copy.pth")
+    for spelt in (tmp_path / "w.pth", "copy.pth"):
+        assert tiny.built(tiny("luigi", "TrainModel", "--weights", spelt)) == []
+    (run,) = [
+        run
+        for run in json.loads(tiny("pipeline", "runs", "--json"))
+        if "w.pth" in run["parameters"]["weights"]
+    ]
+    assert run["parameters"]["weights"] == str(tmp_path / "w.pth")
+    assert "%" in tiny("pipeline", "ask", picture[1], "What is it?", "--run", run["run"])
+    with (tmp_path / "w.pth").open("ab") as file:
+        file.write(b"more")
+    output = tiny("pipeline", "ask", picture[1], "What is it?", "--run", run["run"], code=1)
+    assert "not the weights that" in output and f"--weights {tmp_path / 'w.pth'}" in output
+    assert "changed: weights" in tiny("pipeline", "plan", "TrainModel", "--weights", "w.pth")

@@ -9,6 +9,8 @@ import shutil
 import pytest
 from pages import jpeg
 
+from models.classifiers.architecture import Architecture
+
 
 @pytest.fixture(scope="module")
 def trained(tiny_run, tmp_path_factory):
@@ -136,6 +138,16 @@ def test_a_model_without_pictures_answers_alike_whatever_the_picture(trained, tm
         for path in (tmp_path / "red.jpg", tmp_path / "there is none.jpg")
     ]
     assert answers[0] == answers[1] and f"language-only-sample-train-{run}" in answers[0]
+
+
+def test_what_a_model_ignores_is_no_part_of_it(trained):
+    shell = trained[0]
+    assert "nothing to do" in shell(
+        *("pipeline", "plan", "TrainModel", "--epochs", 3, "--model", "bag-of-words", "--hidden", 99)
+    )
+    (config,) = shell.artifacts.glob("train-model/bag-of-words*/config.json")
+    default = Architecture("bag-of-words", 2, 2, 2, (2,)).hidden
+    assert json.loads(config.read_text())["architecture"]["hidden"] == default  # not luigi.cfg's 16
 
 
 def test_an_unknown_run_is_refused_in_one_line(trained):

@@ -10,9 +10,11 @@ import luigi
 import pytest
 
 import pipeline
+from models.classifiers import names
 from tasks.contract.stage import Stage, walk
 from tasks.setup import flags
 from tasks.setup.flags import Flag
+from tasks.setup.user_errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 # ConvertOwnData exists for data of one's own alone: tests/pipeline/test_own_data.py has its cases.
@@ -104,7 +106,7 @@ def test_what_tells_progress_says_what_it_counts():
 def test_every_flag_of_the_table_is_used_and_listed():
     known = {name.lower() for name, value in vars(flags).items() if isinstance(value, Flag)}
     used = {name for stage in STAGES for name, _ in flags_of(stage)} - {"rerun"}
-    assert used | {"sample_size"} == known | {"size"}
+    assert used == known
 
 
 @pytest.mark.parametrize("name", [*(stage.__name__ for stage in STAGES), "RunAll"])
@@ -146,12 +148,50 @@ def test_trainval_needs_both_image_sets(artifacts):
     assert not any(isinstance(stage, pipeline.Report) for stage in walk(root))
 
 
-def test_a_weights_file_counts_by_its_content(artifacts, tmp_path):
+WEIGHED = [stage for stage in STAGES if "weights" in dict(stage.get_params())]
+
+
+@pytest.mark.parametrize("stage", WEIGHED)
+def test_a_weights_file_counts_by_its_content_however_its_path_is_spelt(
+    artifacts, tmp_path, monkeypatch, stage
+):
+    monkeypatch.chdir(tmp_path)
     one, two = tmp_path / "a.pth", tmp_path / "b.pth"
-    one.write_bytes(b"PK\x03\x041")
-    two.write_bytes(b"PK\x03\x041")
-    paths = {pipeline.ExtractFeatures(weights=str(file)).path for file in (one, two)}
+    for file in (one, two):
+        file.write_bytes(b"PK\x03\x041")
+    spelt = ("a.pth", "./a.pth", str(one), "b.pth", f"../{tmp_path.name}/b.pth")
+    paths = {stage(weights=text).path for text in spelt}
     two.write_bytes(b"PK\x03\x042")
     os.utime(two, ns=(1, 1))
     luigi.Task.clear_instance_cache()
-    assert len(paths) == 1 and pipeline.ExtractFeatures(weights=str(two)).path not in paths
+    assert len(paths) == 1 and stage(weights="b.pth").path not in paths
+    assert stage(weights="random:07").path == stage(weights="random:7").path != stage(weights="random:8").path
+    with pytest.raises(UsageError, match=r"--weights .*gone\.pth"):
+        stage(weights="gone.pth")
+
+
+@pytest.mark.parametrize("stage", [stage for stage in WEIGHED if stage is not pipeline.ExtractFeatures])
+@pytest.mark.parametrize("model", names.IGNORED)
+def test_a_flag_that_a_model_ignores_moves_nothing_and_any_other_does(artifacts, model, stage):
+    base = stage(model=model).path
+    for name, value in OTHER.items():
+        if name in dict(pipeline.TrainModel.get_params()) and name not in ("dataset", "train_split", "model"):
+            assert (stage(model=model, **{name: value}).path == base) == (name in names.IGNORED[model]), name
+
+
+def test_baselines_of_other_backbones_are_one(artifacts):
+    roots = [
+        pipeline.EvaluateModel(baseline="language-only", backbone=name) for name in ("vgg16", "resnet50")
+    ]
+    assert (
+        len({root.upstream["language-only"].path for root in roots}) == 1 and roots[0].path != roots[1].path
+    )
+
+
+def test_experiment_knows_exactly_the_flags_that_stages_have(shell):
+    shell.configure("[experiment]\nsize = tiny\nsplit = val\n")
+    assert "make-sample  tiny" in shell("pipeline", "plan", "MakeSample")
+    for flag in ("base_split", "sample_size", "rerun"):
+        shell.configure(f"[experiment]\n{flag} = 1\n")
+        output = shell("pipeline", "plan", "MakeSample", code=1)
+        assert f"unknown setting '{flag}' in [experiment]" in output and "Traceback" not in output

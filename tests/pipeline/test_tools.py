@@ -77,7 +77,7 @@ def test_features_of_a_folder_and_what_it_leaves_out(tmp_path, capsys, artifacts
     assert not list(tmp_path.glob(".*")) and not out.exists()
     assert len(list(artifacts.glob(".work/features-*"))) == 1  # goes on there
     assert main([*command, "--max-bad-images", "2"]) == 0
-    assert list(artifacts.glob(".work/*")) == []
+    assert [path for path in artifacts.glob(".work/*") if not path.name.startswith(".run-")] == []
     assert "3 pictures" in capsys.readouterr().out
     with h5py.File(out) as file:
         assert file["features"].shape == (3, 512)
@@ -105,4 +105,4 @@ def test_what_luigi_parses_explains_itself(capsys, artifacts, command, word):
     assert main([command, "--help"]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"usage: python -m pipeline {command} ") and word in said
-    assert said.count("python -m pipeline") == 1 and "TASK --help" in said
+    assert said.count("usage: ") == 1 and "TASK --help" in said

@@ -124,7 +124,7 @@ def test_rerun_makes_one_stage_again(tiny):
         (("ExtractFeatures", "--backbone", "vgg61"), 1, "vgg16"),
         (("RunAll", "--epochs", "many"), 1, "--epochs many: expected a whole number of at least 1"),
         (("RunAll", "--learning-rate", "nan"), 1, "--learning-rate nan"),
-        (("RunAll", "--no-such-flag"), 2, "unrecognized arguments"),
+        (("RunAll", "--no-such-flag"), 2, "unknown flag --no-such-flag"),
         (("RunAll", "--backbone", "vgg16", "--layer", "fc8"), 1, "vgg16 has no 'fc8'. Did you mean 'fc7'?"),
         (("DownloadAnnotations", "--dataset", "vqa-v1", "--split", "test"), 1, "secret"),
     ],

@@ -17,15 +17,16 @@ PICTURES = 12
 HERE = "127.0.0.1"
 
 
-def serve(arguments: list[str]) -> int:
-    """Serve a page that asks a trained model about pictures, until Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline serve", description=serve.__doc__)
+def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", default="", help="a trained run as `runs` lists it (default: the newest)")
     parser.add_argument(
         "--host", default=HERE, help=f"address to listen on (default: {HERE}, this machine only)"
     )
     parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
-    flags = parser.parse_args(arguments)
+
+
+def serve(flags: argparse.Namespace) -> int:
+    """Serve a page that asks a trained model about pictures, until Ctrl-C."""
     if flags.port is not None:
         _check_port(flags.host, flags.port)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -12,6 +12,7 @@ from data.base.errors import ModelError
 from models.classifiers.architecture import Architecture
 from models.classifiers.build import MODELS, build, parameter_table
 from models.classifiers.dropout import Dropout, seed_dropout
+from models.classifiers.names import IGNORED, sees_pictures
 from models.classifiers.question_tree import gather_questions
 
 SEED_MODEL = Architecture("deeper-lstm", vocabulary=12602, embedding=300, answers=1000, features=(4096,))
@@ -37,6 +38,20 @@ PARAMETERS = {
     "language-only": (6_364_136, 3_780_600),
     "bag-of-words": (6_578_152, 3_780_600),
 }
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("size, flag", [("hidden", "hidden"), ("joint", "joint"), ("features", "backbone")])
+def test_the_flags_that_a_model_is_said_to_ignore_do_not_change_it(name: str, size: str, flag: str):
+    other = (5,) if size == "features" else 3
+    one, changed = (build(replace(SMALL, model=name, **more)).state_dict() for more in ({}, {size: other}))
+    same = all(torch.equal(one[key], changed[key]) for key in one if one[key].shape == changed[key].shape)
+    same = same and {key: one[key].shape for key in one} == {key: changed[key].shape for key in changed}
+    assert same == (flag in IGNORED[name])
+
+
+def test_both_tables_have_the_same_models():
+    assert MODELS.keys() == IGNORED.keys()
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -104,7 +119,7 @@ def test_answers_depend_on_the_picture_only_where_the_model_looks():
         module = build(replace(SMALL, model=name), vectors).eval()
         one, other = (module(questions, torch.rand(3, 12)) for _ in range(2))
         assert one.shape == (3, 7)
-        assert torch.equal(one, other) == (name == "language-only")
+        assert torch.equal(one, other) == (not sees_pictures(name))
 
 
 def test_dropout_keeps_the_mean_and_repeats_with_its_seed():

@@ -7,11 +7,14 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import luigi
 import pytest
 
 from data.base.hashes import sha256_file
+from data.catalog import entries, sources
 from data.catalog.entries import Source
 from pipeline.commands.verify import verify
 from tasks.contract import artifacts as files
@@ -51,6 +54,38 @@ class ToyDouble(Stage):
         (folder / "twice.txt").write_text(self.file("source", "numbers.txt").read_text() * 2)
         (folder / "when.log").write_text(str(time.time_ns())[-6:])
         return {"epochs": self.epochs}
+
+
+class ToyLater(ToyDouble):
+    """ToyDouble with a flag that joined it later, and whose default has been changed since."""
+
+    neutral = {"joint": 7}
+    joint = flags.JOINT
+
+    @classmethod
+    def get_task_family(cls):
+        return "ToyDouble"
+
+
+class ToyStillLater(ToyLater):
+    neutral = {"hidden": 9}
+    hidden = flags.HIDDEN
+
+
+class ToyReadyMade(Stage):
+    replaces = ToySource
+    dataset = flags.DATASET
+
+    def build(self, folder):
+        (folder / "numbers.txt").write_text("theirs")
+        return {}
+
+
+class ToyOnData(Stage):
+    dataset = flags.DATASET
+
+    def inputs(self):
+        return {"source": self.clone(ToySource, seed=4)}
 
 
 class ToyEnd(Stage):
@@ -102,6 +137,28 @@ def test_significant_flags_and_upstream_move_the_path_and_insignificant_ones_do_
     assert ToyDouble(seed=1, epochs=2, device="cuda").path == base.path
     assert ToyDouble(seed=1, epochs=2, rerun=True).path == base.path
     assert ToyEnd(seed=2).fingerprint != ToyEnd(seed=1).fingerprint
+
+
+def test_a_flag_that_joins_later_moves_nothing_at_its_neutral_value():
+    before = ToyDouble(seed=1, epochs=2)
+    assert ToyLater(seed=1, epochs=2, joint=7).key == before.key
+    assert ToyLater(seed=1, epochs=2).fingerprint != before.fingerprint  # the default need not be neutral
+    assert ToyLater(seed=1, epochs=2).key["parameters"] == before.key["parameters"] | {"joint": 1024}
+    later = ToyStillLater(seed=1, epochs=2, joint=7, hidden=9)
+    assert later.key["parameters"] == before.key["parameters"] and later.flags_read["hidden"] == 9
+    moved = ToyLater(seed=1, epochs=2, joint=8)
+    assert ToyStillLater(seed=1, epochs=2, joint=8, hidden=9).key == moved.key != later.key
+
+
+def test_clone_asks_who_replaces_a_stage_where_the_dataset_is_ready_made(monkeypatch):
+    assert type(ToyOnData(dataset="vqa-v1").upstream["source"]) is ToySource
+    ready_made = entries.ReadyMade(Path("x.zip"), "vqa-v1", {})
+    known = sources.catalog().datasets
+    monkeypatch.setitem(known, "theirs", replace(known["vqa-v1"], name="theirs", ready_made=ready_made))
+    stage = ToyOnData(dataset="theirs")
+    assert type(stage.upstream["source"]) is ToyReadyMade and stage.upstream["source"].dataset == "theirs"
+    assert type(stage.clone(ToyEnd, seed=1)) is ToyEnd and type(stage.clone()) is ToyOnData
+    assert type(stage.clone(ToySource, dataset="vqa-v1", seed=1)) is ToySource
 
 
 def test_manifest_holds_key_files_inputs_and_a_digest_without_extras():
