@@ -6,9 +6,7 @@ import io
 
 from PIL import Image, ImageOps
 
-# What is decoded, as models/backbones/decoding.py has it: a test compares.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
-MAX_PIXELS = 100_000_000
+from data.base.picture_limits import FORMATS, MAX_PIXELS
 
 
 def thumbnail(content: bytes, side: int) -> bytes | None:

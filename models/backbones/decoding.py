@@ -17,17 +17,8 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from data.base.errors import ModelError
+from data.base.picture_limits import FORMATS, MAX_PIXELS, MAX_SIDE
 from models.memory import give_back
-
-MAX_PIXELS = 100_000_000
-"""Larger pictures are refused by their header: 300 MB of RGB are a bomb or a mistake."""
-
-MAX_SIDE = 100_000
-"""So are longer ones: a resize goes by way of a picture as high as the original and as wide as the result."""
-
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
-"""What is decoded, whatever a file is called. Pillow reads more; of these PostScript is a program, which it runs.
-An MPO, as some cameras write it, is opened as the JPEG that it begins with."""
 
 LARGE_PIXELS = 20_000_000
 """Of larger pictures a process decodes one at a time, whatever its number of threads."""

@@ -9,7 +9,6 @@ To write a stage: a sentence, the flags, `inputs` (what it needs), `build` (one 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -27,6 +26,7 @@ from tasks.contract import artifacts, liveness, publish
 from tasks.contract.artifacts import State
 from tasks.contract.flagged import Flagged
 from tasks.contract.source import source_digest
+from tasks.contract.staleness import state_of
 from tasks.setup import settings
 from tasks.setup.flags import Flag
 from tasks.setup.stage_progress import StageProgress
@@ -145,30 +145,8 @@ class Stage(Flagged):
         return self.state().status == "complete"
 
     def state(self, seen: dict[Path, State] | None = None) -> State:
-        """As `artifacts.inspect`, and 'stale' where an input that still exists is not what this was made from.
-
-        Looks through to all that is upstream, because Luigi looks no further than the first complete task. An input
-        that is gone was pruned: nothing is stale for that. `seen` shares the answers within one walk.
-        """
-        seen = {} if seen is None else seen
-        if self.path not in seen:
-            seen[self.path] = self._inspect(seen)
-        return seen[self.path]
-
-    def _inspect(self, seen: dict[Path, State]) -> State:
-        state = artifacts.inspect(self.path, self.get_task_family())
-        if state.status != "complete" or state.manifest is None:
-            return state
-        if state.manifest["key"] != json.loads(json.dumps(self.key)):
-            return State("damaged", "damaged: manifest.json is of another artifact", state.manifest)
-        for name, stage in self.upstream.items():
-            above = stage.state(seen)
-            if above.status in ("damaged", "stale"):
-                return State("stale", f"input {name} must be rebuilt", state.manifest)
-            recorded = state.manifest["inputs"].get(name, {}).get("digest")
-            if above.manifest is not None and above.manifest["digest"] != recorded:
-                return State("stale", f"input {name} rebuilt, with other bytes", state.manifest)
-        return state
+        """Whole, damaged, stale or gone, and why: see staleness.py. `seen` shares the answers within one walk."""
+        return state_of(self, {} if seen is None else seen)
 
     def _made_by_this_run(self) -> bool:
         manifest = artifacts.inspect(self.path).manifest or {}

@@ -153,9 +153,6 @@ def test_hostile_pictures_are_all_named_and_the_others_used(pictures, allowed):
 
 
 def test_pages_decode_no_more_than_extraction_does():
-    from models.backbones import decoding
-
-    assert decoding.FORMATS == thumbnails.FORMATS and decoding.MAX_PIXELS == thumbnails.MAX_PIXELS
     for content in HOSTILE.values():
         assert thumbnails.thumbnail(content, 400) is None
 
