@@ -19,7 +19,7 @@ from models.feature_table import Features, Table, open_features, send
 from models.memory import memory_kept
 
 TOP = 5
-BATCH = 4096  # distinct questions, pictures or pairs at a time: 200 MB at the seed's sizes
+BATCH = 4096  # distinct questions, pictures or pairs at a time: 200 MB at the original's sizes
 
 
 @dataclass(frozen=True)

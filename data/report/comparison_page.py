@@ -87,7 +87,7 @@ def _row(name: str, first: float | None, second: float | None, both: Comparison)
 
 
 def seed_figures(both: Comparison) -> list[dict[str, Any]]:
-    """The seed's three figures of both, where both have them."""
+    """The original's three figures of both, where both have them."""
     first, second = (side.accuracy.get("seed") or {} for side in (both.first, both.second))
     names = {"loss": "loss", "exact_match": "exact match", "any_of_ten": "any of ten"}
     return [

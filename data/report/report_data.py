@@ -55,7 +55,7 @@ class ReportData:
     questions: the split's questions in any order, all of them. classes: the model's answer classes.
     parameters: the flags in force. stages: in the order they were built. versions: libraries, as in a manifest.
     published: the catalog's lines of others; none for own data.
-    published_seed: the seed's own figures {"epochs", "val_loss", "val_exact_match", "val_any_of_ten"}, or {}.
+    published_seed: the original's own figures {"epochs", "val_loss", "val_exact_match", "val_any_of_ten"}, or {}.
     """
 
     dataset: str

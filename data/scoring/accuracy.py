@@ -1,4 +1,4 @@
-"""The official VQA accuracy, vectorised, and the three figures of the seed model.
+"""The official VQA accuracy, vectorised, and the three figures of the original model.
 
 Official rule (Antol et al. 2015; GT-Vision-Lab/VQA, vqaEval.py): a prediction earns, over the ten humans, the
 mean of min(1, matches among the other nine / 3): 0, .3, .6, .9, 1 for 0, 1, 2, 3, 4 or more humans who agree.
@@ -108,7 +108,7 @@ def percentages(
 def seed_figures(
     losses: ArrayLike, predicted: ArrayLike, consensus: ArrayLike, humans: ArrayLike
 ) -> dict[str, Any]:
-    """The three figures that the seed model prints, with answers outside the classes counted as wrong.
+    """The three figures that the original model prints, with answers outside the classes counted as wrong.
 
     losses (Q,): cross-entropy, in nats, of the consensus answer's class (ignored where it has none);
     predicted (Q,) class ids, negative for an answer outside the classes; consensus (Q,) and humans (Q, H)

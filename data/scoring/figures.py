@@ -46,7 +46,7 @@ def annotated_accuracy(annotations: Sequence[Annotation], predictions: Sequence[
 def format_accuracy(figures: dict[str, Any]) -> str:
     """The figures as text: a line for each thing scored (overall, each answer type), then the question types.
 
-    Takes what `score` returns and an evaluation's accuracy.json alike: baselines and the seed's three figures
+    Takes what `score` returns and an evaluation's accuracy.json alike: baselines and the original's three figures
     are added where they are there.
     """
     types = sorted(figures["perAnswerType"])

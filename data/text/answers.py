@@ -47,7 +47,7 @@ class EncodedAnswers:
 def encode_answers(annotations: Sequence[Annotation], vocabulary: Vocabulary) -> EncodedAnswers:
     """Classes of the annotations, in their order.
 
-    The consensus answer and the humans' are matched as they were written, as the seed does. The soft scores
+    The consensus answer and the humans' are matched as they were written, as the original does. The soft scores
     are the official accuracy of each class, whose rule compares normalised text: a class may earn something
     that no human wrote in just that way, and two classes of the same normalised text earn the same.
     """

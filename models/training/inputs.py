@@ -39,7 +39,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What decides the weights. The defaults are the seed's; dropout is part of the Architecture.
+    """What decides the weights. The defaults are the original's; dropout is part of the Architecture.
 
     limit: train on the first so many questions only (for trials).
     """
@@ -66,7 +66,7 @@ class Trained:
 def usable(data: TrainingData, options: TrainingOptions) -> np.ndarray:
     """Numbers of the questions that are trained on.
 
-    `consensus`: those whose consensus answer has a class, as the seed. `soft`: all, as the later systems do
+    `consensus`: those whose consensus answer has a class, as the original. `soft`: all, as the later systems do
     (those after arXiv:1708.02711): a question none of whose answers has a class teaches that none is right.
     """
     every = np.arange(len(data.tokens))

@@ -37,7 +37,7 @@ class Scoring(Judging):
 
 
 class EvaluateModel(Scoring):
-    """Scores the answers by the official accuracy, beside two priors and the seed's three figures."""
+    """Scores the answers by the official accuracy, beside two priors and the original's three figures."""
 
     version = 2
     contents = ("accuracy.json",)
