@@ -112,16 +112,26 @@ def _datasets_of(values: dict[str, Any]) -> list[entries.Dataset]:
     ]
 
 
-@cache
 def check_settings() -> None:
-    """Refuse unknown settings, once a process, before any flag is read."""
+    """Refuse, before any flag is read, unknown settings and flags that would reach one stage alone."""
+    _check_luigi_cfg()
+    if parser := CmdlineParser.get_instance():
+        _check_command_line(parser)
+
+
+@cache
+def _check_luigi_cfg() -> None:
     stages = subclasses(Flagged)
     known = {name for cls in stages for name, flag in cls.get_params() if isinstance(flag, flags.Flag)}
     settings.check(known, {cls.__name__ for cls in stages})
-    parser = CmdlineParser.get_instance()
-    for name in vars(parser.known_args) if parser else ():
+
+
+@cache
+def _check_command_line(parser: CmdlineParser) -> None:
+    stages = {cls.__name__ for cls in subclasses(Flagged)}
+    for name in vars(parser.known_args):
         stage, _, flag = name.partition("_")
-        if stage in {cls.__name__ for cls in stages} and getattr(parser.known_args, name):
+        if stage in stages and getattr(parser.known_args, name):
             flag = flag.replace("_", "-")
             refuse(f"--{stage}-{flag} would not reach every stage that needs it; write --{flag}")
 
