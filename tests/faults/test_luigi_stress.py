@@ -59,7 +59,9 @@ def test_a_stage_that_raises_fails_alone(tmp_path, broken, workers):
     words = ("luigi", "--module", "faults.stages", "After", "--broken", broken, "--workers", workers)
     path = f"{ROOT / 'tests'}:{ROOT}"
     assert run.wait(run.start(*words, PYTHONPATH=path)) == 30, run.said()
-    assert run.said().count("found a pear") == (broken == "foreseen")
+    # When it happens, and as the last line of all.
+    assert run.said().count("found a pear") == 2 * (broken == "foreseen")
+    assert run.said().splitlines()[-1].startswith("error: Raises failed")
     assert "Traceback" not in run.said() or broken != "foreseen"
     assert [path.parent.parent.name for path in run.artifacts.glob("*/*/manifest.json")] == ["fine"]
     assert not list(run.artifacts.glob("*/.tmp-*")) and run.survivors() == []
