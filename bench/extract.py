@@ -28,9 +28,10 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import models  # noqa: F401  before torch, which reads how long its threads spin when it is loaded
+from models.openmp import spin_briefly
 
-# isort: split
+spin_briefly()  # before torch, which reads how long its threads spin when it is loaded
+
 import h5py
 import numpy as np
 import torch

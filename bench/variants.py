@@ -19,9 +19,10 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 
-import models  # noqa: F401  before torch, which reads how long its threads spin when it is loaded
+from models.openmp import spin_briefly
 
-# isort: split
+spin_briefly()  # before torch, which reads how long its threads spin when it is loaded
+
 import torch
 from torch import nn
 

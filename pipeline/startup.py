@@ -151,7 +151,7 @@ def _slip(error: Exception) -> str:
     if isinstance(error, configparser.DuplicateOptionError):
         return f", line {error.lineno}: {error.option} is in [{error.section}] twice; leave one of them"
     if isinstance(error, configparser.ParsingError):
-        return (
-            f", line {error.errors[0][0]}: expected `name = value` or [section], found {error.errors[0][1]}"
-        )
+        number, text = error.errors[0]  # up to Python 3.12 the line's repr
+        found = str(text).strip().strip("'").removesuffix("\\n")
+        return f", line {number}: expected `name = value` or [section], found `{found}`"
     return f": is not UTF-8 text ({error}); save it as UTF-8"
