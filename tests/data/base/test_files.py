@@ -80,7 +80,7 @@ def test_what_is_no_text_is_refused_without_reading_it(tmp_path):
         read_text(tmp_path / "hole.json")
     with pytest.raises(DataError, match="No such file"):
         read_text(tmp_path / "none.json")
-    with pytest.raises(DataError, match="null (byte|character)"):
+    with pytest.raises(DataError, match=r"null (byte|character)"):
         read_text(tmp_path / "a\0b")
 
 
