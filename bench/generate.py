@@ -5,8 +5,8 @@
     python -m bench.generate --out DIR --glove glove.6B.300d       # 400,000 words
 
 File and member names and counts are the catalog's. Lengths, how often the humans agree, and how often
-apostrophes, commas, hyphens and quotation marks occur are those of 8,977 real VQA v2 questions. How much a whole
-dataset repeats itself can't be seen in so few: see `DISTINCT`.
+apostrophes, commas, hyphens and quotation marks occur are those of 8,977 real VQA v2 questions. How often a whole
+dataset repeats its questions can't be seen in so few: see `DISTINCT`.
 """
 
 from __future__ import annotations
@@ -28,30 +28,10 @@ WORDS = 14_000  # words of questions; v1 has 12,600 in training
 ANSWERS = 22_000  # consensus answers
 DISTINCT = {"vqa-v1": 0.6, "vqa-v2": 0.45}  # share of distinct questions, chosen: v2 asks most of its twice
 HEADS = [
-    "how many",
-    "is the",
-    "what",
-    "what is the",
-    "what color is the",
-    "which",
-    "is this a",
-    "is this",
-    "how many people are",
-    "are the",
-    "what is",
-    "is there a",
-    "what kind of",
-    "is it",
-    "how",
-    "what time",
-    "is there",
-    "what are the",
-    "where is the",
-    "does the",
-    "what type of",
-    "why",
-    "do",
-]
+    "how many", "is the", "what", "what is the", "what color is the", "which", "is this a", "is this",
+    "how many people are", "are the", "what is", "is there a", "what kind of", "is it", "how", "what time",
+    "is there", "what are the", "where is the", "does the", "what type of", "why", "do",
+]  # fmt: skip
 AGREEMENT = {  # how many humans gave the same answer: 1,000 real questions
     (10,): 351, (9, 1): 149, (8, 2): 52, (8, 1, 1): 45, (7, 3): 34, (6, 4): 27, (7, 2, 1): 25, (7, 1, 1, 1): 21,
     (6, 3, 1): 16, (6, 2, 1, 1): 30, (5, 2, 1, 1, 1): 50, (4, 2, 1, 1, 1, 1): 50, (3, 2, 1, 1, 1, 1, 1): 45,
@@ -76,30 +56,30 @@ def words(rng: random.Random, number: int) -> list[str]:
     syllables = [
         first + vowel for first in "bcdfghjklmnprstvwyz" for vowel in ("a", "e", "i", "o", "u", "an", "er")
     ]
-    found: dict[str, None] = {}
-    while len(found) < number:
-        parts = 1 + len(found) * 3 // number + rng.randrange(2)
-        found["".join(rng.choices(syllables, k=parts)) + rng.choice(["", "", "s", "t"])] = None
-    return list(found)
+    made: dict[str, None] = {}
+    while len(made) < number:
+        parts = 1 + len(made) * 3 // number + rng.randrange(2)
+        made["".join(rng.choices(syllables, k=parts)) + rng.choice(["", "", "s", "t"])] = None
+    return list(made)
 
 
 def questions(rng: random.Random, lexicon: Sequence[str], number: int) -> list[str]:
     """Distinct questions."""
     zipf = Zipf(lexicon, 1.0)
     lengths = rng.choices(list(LENGTHS), weights=list(LENGTHS.values()), k=number * 2)
-    found: dict[str, None] = {}
-    while len(found) < number:
+    distinct: dict[str, None] = {}
+    while len(distinct) < number:
         for length in lengths:
             head = rng.choice(HEADS).split()
-            asked = zipf.draw(rng, max(1, length - len(head) - 1))
-            _decorate(rng, asked)
-            found[(" ".join(head + asked) + "?").capitalize()] = None
-    return list(found)[:number]
+            tail = zipf.draw(rng, max(1, length - len(head) - 1))
+            _decorate(rng, tail)
+            distinct[(" ".join(head + tail) + "?").capitalize()] = None
+    return list(distinct)[:number]
 
 
-def _decorate(rng: random.Random, asked: list[str]) -> None:
-    """The signs of real questions, as often as there."""
-    place, chance = rng.randrange(len(asked)), rng.random()
+def _decorate(rng: random.Random, tail: list[str]) -> None:
+    """Add the signs of real questions, as often as they occur there."""
+    place, chance = rng.randrange(len(tail)), rng.random()
     for share, form in (
         (0.033, "{}'s"),
         (0.036, "{},"),
@@ -108,7 +88,7 @@ def _decorate(rng: random.Random, asked: list[str]) -> None:
         (0.041, "3.5 {}/x"),
     ):
         if chance < share:
-            asked[place] = form.format(asked[place])
+            tail[place] = form.format(tail[place])
             return
 
 
@@ -136,25 +116,37 @@ class Answers:
         return [answer for answer, times in zip(given, pattern, strict=True) for _ in range(times)]
 
 
-def write_split(folder: Path, dataset: str, split: str, number: int, seed: int = 0) -> None:
-    """The questions zip and the annotations zip of one base split, `number` questions."""
+def write_split(
+    folder: Path, dataset: str, split: str, number: int, seed: int = 0, *, pictures: int | None = None
+) -> list[int]:
+    """The questions zip and the annotations zip of one base split, `number` questions. Returns the pictures' ids.
+
+    pictures: how many are asked about, each about as often; where it isn't said, as many as the image set has.
+    """
     rng = random.Random(f"{dataset} {split} {seed}")
     lexicon = words(random.Random(seed), WORDS)
     distinct = questions(rng, lexicon, max(1, int(number * DISTINCT[dataset])))
-    asked = distinct + Zipf(distinct, 0.7).draw(rng, number - len(distinct))
-    rng.shuffle(asked)
+    texts = distinct + Zipf(distinct, 0.7).draw(rng, number - len(distinct))
+    rng.shuffle(texts)
     source = sources.dataset(dataset)
-    images = sources.image_set(source.split(split).image_set).images or number
-    per_image = -(-number // min(images, number))
-    image_ids = sorted(rng.sample(range(1, 581_930), -(-number // per_image)))
-    ids = [(image_ids[row // per_image], row % per_image) for row in range(number)]
+    pictures = min(pictures or sources.image_set(source.split(split).image_set).images or number, number)
+    image_ids = sorted(rng.sample(range(1, 581_930), pictures))
+    ids = _spread(image_ids, number)
     rng.shuffle(ids)
     answers = Answers(rng, lexicon)
     every = [answers.ten() for _ in range(number)]
     scale = 1_000 if dataset == "vqa-v2" else 10
     keyed = [(image, image * scale + place) for image, place in ids]
-    _write_questions(folder, dataset, split, keyed, asked, answers)
-    _write_annotations(folder, dataset, split, keyed, asked, every, rng)
+    _write_questions(folder, dataset, split, keyed, texts, answers)
+    _write_annotations(folder, dataset, split, keyed, texts, every, rng)
+    return image_ids
+
+
+def _spread(image_ids: Sequence[int], number: int) -> list[tuple[int, int]]:
+    """So many questions: the picture of each, and which of the questions about it this one is."""
+    count = len(image_ids)
+    rows = [place * count // number for place in range(number)]
+    return [(image_ids[row], place + -row * number // count) for place, row in enumerate(rows)]
 
 
 def _write_questions(
@@ -162,7 +154,7 @@ def _write_questions(
     dataset: str,
     split: str,
     ids: Sequence[tuple[int, int]],
-    asked: Sequence[str],
+    texts: Sequence[str],
     answers: Answers,
 ) -> None:
     where = sources.dataset(dataset).split(split)
@@ -175,7 +167,7 @@ def _write_questions(
                     if task == "multiple-choice"
                     else {}
                 )
-                for (image, number), text in zip(ids, asked, strict=True)
+                for (image, number), text in zip(ids, texts, strict=True)
             )
             _write_member(
                 archive, member, "questions", {"task_type": task.title(), "data_type": "mscoco"}, entries
@@ -187,7 +179,7 @@ def _write_annotations(
     dataset: str,
     split: str,
     ids: Sequence[tuple[int, int]],
-    asked: Sequence[str],
+    texts: Sequence[str],
     every: Sequence[list[str]],
     rng: random.Random,
 ) -> None:
@@ -195,7 +187,7 @@ def _write_annotations(
     assert where.annotations and where.annotations_member
     entries = (
         _annotation(image, number, text, ten, rng)
-        for (image, number), text, ten in zip(ids, asked, every, strict=True)
+        for (image, number), text, ten in zip(ids, texts, every, strict=True)
     )
     with zipfile.ZipFile(folder / where.annotations.file, "w", zipfile.ZIP_DEFLATED) as archive:
         _write_member(archive, where.annotations_member, "annotations", {"data_type": "mscoco"}, entries)
@@ -237,8 +229,8 @@ def _write_member(
 def write_glove(folder: Path, name: str, number: int, seed: int = 0) -> None:
     """The vectors' zip with one member: `number` words, the words of the questions spread among the first.
 
-    Rows are two halves out of a pool: deflate looks back 32 kB, a dozen rows, so that they are as hard for it as
-    new ones. One word of the questions in thirty has no vector.
+    Rows are two halves out of a pool: deflate looks back 32 kB, a dozen rows, so that it packs them no better
+    than new ones. One word of the questions in thirty has no vector.
     """
     glove, rng = sources.glove(name), random.Random(seed)
     lexicon = words(random.Random(seed), WORDS)
@@ -275,8 +267,10 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for dataset in options.dataset:
         for split in ("train", "val"):
-            number = int((sources.dataset(dataset).split(split).question_count or 0) * options.scale)
-            write_split(options.out, dataset, split, number, options.seed)
+            where = sources.dataset(dataset).split(split)
+            pictures = sources.image_set(where.image_set).images or 0
+            number, pictures = (int(count * options.scale) for count in (where.question_count or 0, pictures))
+            write_split(options.out, dataset, split, number, options.seed, pictures=pictures)
             print(f"{options.out}: {dataset} {split}, {number:,} questions", flush=True)
     for name in options.glove:
         number = int((sources.glove(name).words or 0) * options.scale)

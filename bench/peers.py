@@ -1,6 +1,6 @@
 """What bench/train.py and bench/predict.py share: generated arrays, the Keras model, and interleaved workers.
 
-Each competitor is a process of its own that does one round when told to on its standard input and answers
+Each competitor is a separate process that does one round when its standard input says so, and answers
 with a line of JSON. Rounds take turns, so that a slow minute of the machine falls on all of them.
 """
 
@@ -61,7 +61,7 @@ def make_embeddings() -> np.ndarray:
 
 
 def keras_model(matrix: np.ndarray | None = None, answers: int = ANSWERS, sees: bool = True) -> Any:
-    """The seed's model in Keras 3, compiled for training; without `sees` it has no picture.
+    """The original's model in Keras 3, compiled for training; without `sees` it has no picture.
 
     matrix: the word vectors, by default `make_embeddings()`.
     """
@@ -89,8 +89,18 @@ def normalised(features: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
+def check_device(name: str) -> None:
+    """Called before the arrays are made: ModelError where ours can't compute there."""
+    from models.openmp import spin_briefly
+
+    spin_briefly()
+    from models.devices import pick_device
+
+    pick_device(name)
+
+
 def check_python(python: str, backends: list[str]) -> None:
-    """Before the arrays are made: DataError where Keras is asked for and its Python is not there."""
+    """Called before the arrays are made: DataError where Keras is asked for and its Python is not there."""
     if backends and shutil.which(python) is None:
         raise DataError(
             f"--keras-python {python}: not a program; expected the Python of a place that has Keras"
@@ -98,7 +108,7 @@ def check_python(python: str, backends: list[str]) -> None:
 
 
 class Worker:
-    """A competitor in a process of its own."""
+    """A competitor in its own process."""
 
     def __init__(
         self, name: str, python: str, script: str, arguments: list[str], environment: dict[str, str]
@@ -120,9 +130,9 @@ class Worker:
         self.process.stdin.flush()
         for line in self.process.stdout:
             if line.startswith('{"rate"'):
-                found = json.loads(line)
-                self.memory = found["memory_gb"]
-                return float(found["rate"])
+                result = json.loads(line)
+                self.memory = result["memory_gb"]
+                return float(result["rate"])
         raise SystemExit(f"{self.name} ended with exit code {self.process.wait()}.")
 
     def end(self) -> None:
@@ -130,7 +140,7 @@ class Worker:
 
 
 def await_round() -> bool:
-    """In a worker: wait for the word. False when there will be no more rounds."""
+    """In a worker: wait for the next round. False when there are no more."""
     return bool(sys.stdin.readline())
 
 

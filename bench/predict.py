@@ -1,6 +1,6 @@
 """Answering 121,512 questions about 40,504 pictures (v1's validation split), here and by Keras 3's predict.
 
-    python bench/predict.py --keras-python OTHER/bin/python [--backends tensorflow jax] [--quick]
+    python bench/predict.py --keras-python OTHER/bin/python [--backends tensorflow jax] [--device cuda] [--quick]
 
 Ours answers all of them each round, lengths of features, sorting and all; Keras a sample of them in
 ready-made batches of 256 (its default of 32 is slower), which is enough to know its rate.
@@ -24,6 +24,7 @@ from bench.peers import (
     VOCABULARY,
     Worker,
     await_round,
+    check_device,
     check_python,
     compete,
     keras_model,
@@ -33,6 +34,7 @@ from bench.peers import (
     normalised,
     report_round,
 )
+from bench.turns import add_device
 
 SAMPLE = 20 * BATCH
 
@@ -47,25 +49,31 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="6,000 questions about 2,000 pictures, 2 rounds")
     parser.add_argument("--worker", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
+    add_device(parser, what="ours (Keras takes what its backend finds)")
     options = parser.parse_args()
     if options.worker:
         name, folder = options.worker
-        (work_keras if name == "keras" else work_ours)(Path(folder), name)
+        work_keras(Path(folder)) if name == "keras" else work_ours(Path(folder), options.device, name)
         return
+    check_device(options.device)
     check_python(options.keras_python, options.backends)
     with tempfile.TemporaryDirectory() as folder:
         questions, pictures = (6_000, 2_000) if options.quick else (121_512, 40_504)
         make_features(Path(folder) / "features.npy", pictures, 2)
         np.save(Path(folder) / "tokens.npy", make_questions(questions, 0))
-        workers = [start(f"ours {p}", sys.executable, p, folder, {}) for p in options.precisions]
+        workers = [
+            start(f"ours {p}", sys.executable, p, folder, options.device, {}) for p in options.precisions
+        ]
         for backend in options.backends:
             environment = {"KERAS_BACKEND": backend}
-            workers.append(start(f"Keras {backend}", options.keras_python, "keras", folder, environment))
+            workers.append(
+                start(f"Keras {backend}", options.keras_python, "keras", folder, options.device, environment)
+            )
         compete(workers, 2 if options.quick else options.rounds)
 
 
-def start(name: str, python: str, kind: str, folder: str, environment: dict[str, str]) -> Worker:
-    return Worker(name, python, "predict.py", ["--worker", kind, folder], environment)
+def start(name: str, python: str, kind: str, folder: str, device: str, environment: dict[str, str]) -> Worker:
+    return Worker(name, python, "predict.py", ["--worker", kind, folder, "--device", device], environment)
 
 
 def load_arrays(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -75,7 +83,7 @@ def load_arrays(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return tokens, np.arange(len(tokens)) // 3, features
 
 
-def work_ours(folder: Path, precision: str) -> None:
+def work_ours(folder: Path, device: str, precision: str) -> None:
     from models.openmp import spin_briefly
 
     spin_briefly()
@@ -88,11 +96,11 @@ def work_ours(folder: Path, precision: str) -> None:
     module = build(architecture, make_embeddings())
     while await_round():
         began = time.perf_counter()
-        predict(module, tokens, rows, features, device="cpu", precision=precision)
+        predict(module, tokens, rows, features, device=device, precision=precision)
         report_round(len(tokens) / (time.perf_counter() - began))
 
 
-def work_keras(folder: Path, name: str) -> None:
+def work_keras(folder: Path) -> None:
     tokens, rows, features = load_arrays(folder)
     pick = np.random.default_rng(5).permutation(len(tokens))[:SAMPLE]
     tokens, pictures = tokens[pick], normalised(features[rows[pick]])

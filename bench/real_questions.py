@@ -1,4 +1,4 @@
-"""What 8,977 real questions of VQA v2 are like, for those that the benches make up."""
+"""Figures of 8,977 real questions of VQA v2, for those that the benches make up."""
 
 from __future__ import annotations
 

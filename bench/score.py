@@ -34,7 +34,9 @@ from data.text.official import Annotation
 from data.text.official_json import read_annotations
 
 TABLES = json.loads(TABLES_FILE.read_text(encoding="utf-8"))
-COMMA, PERIOD = re.compile(TABLES["comma_strip"]), re.compile(TABLES["period_strip"])
+COMMA, PERIOD = (
+    re.compile(TABLES[name], re.ASCII) for name in ("comma_strip", "period_strip")
+)  # as Python 2
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "vqa_v2_real"
 
 
@@ -59,7 +61,7 @@ def reference_accuracy(annotations: Sequence[Record], predictions: dict[int, str
 
 
 def reference_score(prediction: str, records: Sequence[Record]) -> float:
-    """One question: each human's record in turn is left out, the prediction held against the others."""
+    """One question: each human's record in turn is left out, and the prediction compared with the others."""
     prediction = _reference_clean(prediction)
     records = [{**record, "answer": _reference_clean(record["answer"])} for record in records]
     if len({record["answer"] for record in records}) > 1:

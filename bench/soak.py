@@ -1,7 +1,7 @@
-"""Kill the tiny sample run again and again, for as long as one likes, and compare what comes out: `make soak`.
+"""Kill the tiny sample run again and again, for as long as you like, and compare the results: `make soak`.
 
-A case is a folder of artifacts that is struck several times (killed at a moment, its files damaged between two runs,
-one of its processes killed, two runs at once of which one is killed) and then completed by one run. It must end with
+A case is a folder of artifacts whose runs are disturbed several times (a run is killed, files are damaged between two
+runs, one process is killed, one of two simultaneous runs is killed) and that one last run completes. It must end with
 the bytes of an undisturbed run and leave no process and no file behind. Every case follows from the seed and its
 number alone, so what it finds can be repeated:
 
@@ -30,7 +30,7 @@ MOMENTS = ("inside", "inside", "change", "change", "change", "clock")
 
 
 class Case:
-    """One folder's life. `counts`: kills, faults and runs; `wrong`: what should not have been."""
+    """One folder's life. `counts`: kills, faults and runs; `wrong`: what went wrong."""
 
     def __init__(self, folder: Path, usual: Undisturbed, seed: int, number: int) -> None:
         self.rng = random.Random(f"{seed}-{number}")
@@ -44,7 +44,7 @@ class Case:
         self.wrong: list[str] = []
 
     def live(self) -> None:
-        """All blows, then the end; stops at the first thing that is wrong."""
+        """All disturbances, then the last run; stops at the first thing that is wrong."""
         steps = [self.kill] * 9 + [self.damage, self.kill_a_child, self.two_at_once]
         for _ in range(self.rng.randint(6, 12)):
             self.rng.choice(steps)()
@@ -53,7 +53,7 @@ class Case:
         self.wrong = self.run.finish(self.usual) + self.other.survivors()
 
     def blow(self, kind: str) -> Blow:
-        """A blow that falls while some artifact that has been removed, or what comes after it, is made again."""
+        """A kill while some artifact that was removed, or one after it, is made again."""
         name, whom = self.rng.choice(KILLS)
         order = list(self.usual.each)
         at = self.rng.randrange(len(order))
@@ -69,7 +69,7 @@ class Case:
         self.wrong += self.run.check(struck, self.usual)
 
     def two_at_once(self) -> None:
-        """Of two runs one is killed: the other must not notice."""
+        """One of two runs is killed: the other must not notice."""
         blow = self.blow("clock")
         unharmed = self.other.start()
         struck = self.run.strike(blow, self.usual)
@@ -83,7 +83,7 @@ class Case:
             )
 
     def kill_a_child(self) -> None:
-        """One of the run's own processes, whichever there is: the run fails, or ends well, and does not hang."""
+        """Kill any one of the run's processes: the run fails, or succeeds, and does not hang."""
         process = self.run.start()
         end = time.monotonic() + self.rng.uniform(0, 1) * self.usual.seconds
         choice = self.rng.random()
@@ -103,7 +103,7 @@ class Case:
         self.wrong += self.run.survivors()
 
     def damage(self) -> None:
-        """Harm one file of a finished artifact, and have `verify` look, which marks what no size betrays."""
+        """Damage one file of a finished artifact and run `verify`, which marks damage that the size does not show."""
         files = sorted(path for path in self.run.artifacts.glob("[!.]*/[!.]*/**/*") if path.is_file())
         choice, how = self.rng.random(), self.rng.choice(["flip", "truncate", "delete"])
         if not files:
@@ -130,7 +130,7 @@ def soak(seed: int, minutes: float, only: int | None, keep: Path) -> int:
     print(f"seed {seed}; an undisturbed run first", flush=True)
     usual = undisturbed(keep / "undisturbed")
     print(f"it took {usual.seconds:.1f} s, with {usual.changes} changes of files", flush=True)
-    end, total, found, number = time.monotonic() + 60 * minutes, Counter[str](), 0, only or 0
+    end, total, differing, number = time.monotonic() + 60 * minutes, Counter[str](), 0, only or 0
     while True:
         case = Case(keep / f"case-{number}", usual, seed, number)
         case.live()
@@ -141,7 +141,7 @@ def soak(seed: int, minutes: float, only: int | None, keep: Path) -> int:
             flush=True,
         )
         if case.wrong:
-            found += 1
+            differing += 1
             print("  " + "\n  ".join(case.steps))
             print(f"  kept in {case.folder}; again: make soak SEED={seed} CASE={number}", flush=True)
         else:
@@ -153,7 +153,7 @@ def soak(seed: int, minutes: float, only: int | None, keep: Path) -> int:
         f"soak, seed {seed}: {total['cases']} cases, {total['kills']} kills, {total['faults']} other faults, "
         f"{total['runs']} runs, differences found: {total['differences']}"
     )
-    return 1 if found else 0
+    return 1 if differing else 0
 
 
 def main() -> int:

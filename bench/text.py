@@ -4,7 +4,7 @@
     python -m bench.text --scale 0.01 --runs 3
     python -m bench.text --data DIR               # with the files that bench.generate made there
 
-Each job runs in a process of its own, so that its peak is its own, and is timed from after the start of
+Each job runs in its own process, so that its peak is its own, and is timed after the start of
 Python (its imports count). Ours: what BuildVocabulary, EncodeQuestions and EncodeAnswers, one after another, and
 BuildEmbeddings do between reading their zips and writing their files, checks and soft scores included; each reads
 its zips again, as the stages do. The plain way: one script with json.load, NLTK on every question and Python
@@ -41,24 +41,26 @@ ANNOTATIONS = (PART.annotations.file if PART.annotations else "", PART.annotatio
 def build_vocabulary(data: Path, out: Path) -> None:
     from data.text import official_json, questions
 
-    asked = official_json.read_questions(data / QUESTIONS[0], QUESTIONS[1])
+    entries = official_json.read_questions(data / QUESTIONS[0], QUESTIONS[1])
     answered = official_json.read_annotations(data / ANNOTATIONS[0], ANNOTATIONS[1])
-    vocabulary = questions.build_vocabulary(asked, answered, ANSWERS)
+    vocabulary = questions.build_vocabulary(entries, answered, ANSWERS)
     (out / "vocabulary.json").write_text(vocabulary.to_json(), encoding="utf-8")
 
 
 def encode_questions(data: Path, out: Path) -> None:
     from data.text import official_json, questions
 
-    asked = official_json.read_questions(data / QUESTIONS[0], QUESTIONS[1])
-    questions.write_encoded(out / "questions.h5", questions.encode(asked, _vocabulary(out)))
+    entries = official_json.read_questions(data / QUESTIONS[0], QUESTIONS[1])
+    questions.write_encoded(out / "questions.h5", questions.encode(entries, _vocabulary(out)))
 
 
 def encode_answers(data: Path, out: Path) -> None:
     from data.text import answers, official_json, pairing
 
-    asked = official_json.read_questions(data / QUESTIONS[0], QUESTIONS[1])
-    answered = pairing.in_order(official_json.read_annotations(data / ANNOTATIONS[0], ANNOTATIONS[1]), asked)
+    entries = official_json.read_questions(data / QUESTIONS[0], QUESTIONS[1])
+    answered = pairing.in_order(
+        official_json.read_annotations(data / ANNOTATIONS[0], ANNOTATIONS[1]), entries
+    )
     answers.write_answers(out / "answers.h5", answers.encode_answers(answered, _vocabulary(out)))
 
 
@@ -89,29 +91,29 @@ def _vocabulary(out: Path) -> Any:
 
 
 def plain_text(data: Path, out: Path) -> None:
-    """Vocabulary and arrays, question by question, as a script would that was written for one evening."""
+    """Vocabulary and arrays, question by question, as a script of one evening would do it."""
     import numpy as np
     from nltk.tokenize import NLTKWordTokenizer
 
-    asked = _load(data, *QUESTIONS)["questions"]
+    questions = _load(data, *QUESTIONS)["questions"]
     answered = {entry["question_id"]: entry for entry in _load(data, *ANNOTATIONS)["annotations"]}
     consensus = Counter(entry["multiple_choice_answer"] for entry in answered.values())
     top = sorted(consensus, key=lambda answer: (-consensus[answer], answer))[:ANSWERS]
     class_of = {answer: number for number, answer in enumerate(top)}
     tokenizer = NLTKWordTokenizer()
-    for question in asked:
+    for question in questions:
         question["words"] = tokenizer.tokenize(question["question"].lower())
     counts: dict[str, int] = {}
-    for question in asked:
+    for question in questions:
         if answered[question["question_id"]]["multiple_choice_answer"] in class_of:
             for word in question["words"][:26]:
                 counts[word] = counts.get(word, 0) + 1
     listed = sorted(counts, key=lambda word: (-counts[word], word))
     id_of = {word: number + 1 for number, word in enumerate(listed)}
-    tokens = np.zeros((len(asked), 26), np.int32)
-    classes = np.zeros(len(asked), np.int32)
-    humans = np.zeros((len(asked), 10), np.int32)
-    for row, question in enumerate(asked):
+    tokens = np.zeros((len(questions), 26), np.int32)
+    classes = np.zeros(len(questions), np.int32)
+    humans = np.zeros((len(questions), 10), np.int32)
+    for row, question in enumerate(questions):
         words = question["words"][:26]
         for place, word in enumerate(words):
             tokens[row, 26 - len(words) + place] = id_of.get(word, len(listed) + 1)
@@ -151,7 +153,7 @@ JOBS: tuple[Callable[[Path, Path], None], ...] = (
 
 
 def same_arrays(out: Path) -> None:
-    """Ends the program if the two ways differ anywhere."""
+    """End the program if the two ways differ anywhere."""
     import numpy as np
 
     from data.text.answers import read_answers
@@ -210,18 +212,18 @@ def compare(data: Path, out: Path, runs: int) -> None:
     """Runs every job, and says how the plain way's seconds, and its processor seconds, compare with ours."""
     ratios: dict[tuple[str, str], list[float]] = {}
     for run in range(runs):
-        found = {}
+        measured = {}
         for job in JOBS:
-            found[job.__name__] = one = measure(job, data, out)
+            measured[job.__name__] = result = measure(job, data, out)
             print(
-                f"run {run + 1}: {job.__name__:<17}{one['seconds']:8.2f} s, {one['processor']:8.2f} s of "
-                f"processor, {one['megabytes']:6.0f} MB at most",
+                f"run {run + 1}: {job.__name__:<17}{result['seconds']:8.2f} s, {result['processor']:8.2f} s of "
+                f"processor, {result['megabytes']:6.0f} MB at most",
                 flush=True,
             )
         same_arrays(out)
         for ours, plain in (("text_stages", "plain_text"), ("build_embeddings", "plain_vectors")):
             for what in ("seconds", "processor"):
-                ratios.setdefault((ours, what), []).append(found[plain][what] / found[ours][what])
+                ratios.setdefault((ours, what), []).append(measured[plain][what] / measured[ours][what])
     for (ours, what), each in ratios.items():
         print(f"{ours}, {what}: {median(each):.1f} times as fast ({min(each):.1f} to {max(each):.1f})")
     print("Both ways gave equal arrays.")

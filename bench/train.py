@@ -1,6 +1,6 @@
-"""Training the seed's model, here and in Keras 3: samples per second, in turns, on the same generated arrays.
+"""Training the original's model, here and in Keras 3: samples per second, in turns, on the same generated arrays.
 
-    python bench/train.py --keras-python OTHER/bin/python [--backends tensorflow jax] [--quick]
+    python bench/train.py --keras-python OTHER/bin/python [--backends tensorflow jax] [--device cuda] [--quick]
 
 The arrays have v1's sizes (82,783 pictures x 4,096 as float16, batches of 256). Keras gets its batches
 ready-made in memory as float32; ours gathers, normalises and plans its own within the time. The other
@@ -25,6 +25,7 @@ from bench.peers import (
     VOCABULARY,
     Worker,
     await_round,
+    check_device,
     check_python,
     compete,
     keras_model,
@@ -34,6 +35,7 @@ from bench.peers import (
     normalised,
     report_round,
 )
+from bench.turns import add_device
 
 
 def main() -> None:
@@ -47,13 +49,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="batches a round")
     parser.add_argument("--quick", action="store_true", help="3,000 pictures, 2 rounds of 2 batches")
     parser.add_argument("--worker", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
+    add_device(parser, what="ours (Keras takes what its backend finds)")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.steps = 2, 2
     if options.worker:
         name, folder = options.worker
-        (work_keras if name == "keras" else work_ours)(Path(folder), options.steps, name)
+        work_keras(Path(folder)) if name == "keras" else work_ours(Path(folder), options.device, name)
         return
+    check_device(options.device)
     check_python(options.keras_python, options.backends)
     with tempfile.TemporaryDirectory() as folder:
         make_arrays(Path(folder), 3000 if options.quick else 82_783, options.steps * BATCH)
@@ -69,7 +73,7 @@ def main() -> None:
 def start(
     name: str, python: str, kind: str, folder: str, options: argparse.Namespace, environment: dict[str, str]
 ) -> Worker:
-    arguments = ["--worker", kind, folder, "--steps", str(options.steps)]
+    arguments = ["--worker", kind, folder, "--device", options.device]
     return Worker(name, python, "train.py", arguments, environment)
 
 
@@ -86,8 +90,8 @@ def load_arrays(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return tokens, rows, classes
 
 
-def work_ours(folder: Path, steps: int, precision: str) -> None:
-    """Train with the project's own `train`, an epoch a round; it stops for the word between epochs."""
+def work_ours(folder: Path, device: str, precision: str) -> None:
+    """Train with the project's own `train`, an epoch a round; it waits for the next round between epochs."""
     from models.openmp import spin_briefly
 
     spin_briefly()
@@ -112,13 +116,13 @@ def work_ours(folder: Path, steps: int, precision: str) -> None:
         architecture,
         make_embeddings(),
         options,
-        device="cpu",
+        device=device,
         precision=precision,
         each_epoch=each_epoch,
     )
 
 
-def work_keras(folder: Path, steps: int, name: str) -> None:
+def work_keras(folder: Path) -> None:
     """`fit` on the same samples."""
     tokens, rows, classes = load_arrays(folder)
     pictures = normalised(np.load(folder / "features.npy", mmap_mode="r")[rows])

@@ -1,10 +1,12 @@
-"""When freed memory is kept for the next request, and when it is given back to the system."""
+"""When freed memory is kept for the next request."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from data.base.freed_memory import give_back
 
 # malloc.h of glibc
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
@@ -14,9 +16,9 @@ _KEEP = {_TRIM_THRESHOLD: (1 << 31) - 1, _MMAP_MAX: 0}
 
 @contextmanager
 def memory_kept() -> Iterator[None]:
-    """While inside, the C library keeps freed blocks for the next request, and gives them back at the end.
+    """Inside, the C library keeps freed blocks for the next request, and returns them at the end.
 
-    A network frees and asks for the same megabytes with every layer and batch. glibc returns such blocks at once,
+    A network frees and requests the same megabytes with every layer and batch. glibc returns such blocks at once,
     and the system clears each page of a fresh one when it is touched: a quarter of the time of VGG-16 and of
     prediction (`python -m bench.variants --only "freed memory given back"`). Other C libraries are left as they are.
     """
@@ -32,10 +34,3 @@ def memory_kept() -> Iterator[None]:
         for option, value in _DEFAULTS.items():
             library.mallopt(option, value)
         give_back()
-
-
-def give_back() -> None:
-    """Return freed blocks to the system, of every thread; glibc keeps those that lie below one in use."""
-    library = ctypes.CDLL(None)
-    if hasattr(library, "malloc_trim"):
-        library.malloc_trim(0)

@@ -13,10 +13,10 @@ from torch import Tensor
 
 
 def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write contiguous CPU tensors. OSError where the system refuses, which safetensors only says in words."""
+    """Write contiguous CPU tensors. OSError where the system refuses: safetensors only has it in its message."""
     try:
         save_file(tensors, path)
     except SafetensorError as error:
-        found = re.search(r"os error (\d+)", str(error))
-        number = int(found[1]) if found else errno.EIO
-        raise OSError(number, os.strerror(number) if found else str(error), str(path)) from error
+        match = re.search(r"os error (\d+)", str(error))
+        number = int(match[1]) if match else errno.EIO
+        raise OSError(number, os.strerror(number) if match else str(error), str(path)) from error

@@ -1,4 +1,4 @@
-"""`python -m pipeline COMMAND`, also as `vqa COMMAND`: look before a run, and keep house after it.
+"""`python -m pipeline COMMAND`, also as `vqa COMMAND`: look ahead of a run, and clean up after it.
 
 Running is Luigi's: `luigi --module pipeline STAGE`.
 """
@@ -10,8 +10,25 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from data.base.errors import Told
+from data.base.words import show
 from pipeline import startup
-from pipeline.commands import ask, compare, export, features, gc, import_files, plan, runs, score, verify
+from pipeline.commands import (
+    ask,
+    backbones,
+    compare,
+    export,
+    export_model,
+    features,
+    gc,
+    import_files,
+    init,
+    list_sources,
+    plan,
+    runs,
+    score,
+    verify,
+)
 from pipeline.commands.root_task import BETWEEN_ROOTS
 from pipeline.commands.serve import server
 from pipeline.luigi_flags import check_stage
@@ -25,7 +42,7 @@ HELP = {"-h", "--help"}
 
 @dataclass(frozen=True)
 class Command:
-    """A command: what it does in a sentence, an example, its flags, and the function that takes these."""
+    """A command: a sentence on what it does, an example, its flags, and the function that takes them."""
 
     sentence: str
     example: str
@@ -36,6 +53,12 @@ class Command:
 
 
 COMMANDS = {
+    "init": Command(
+        "your own pictures and questions as a dataset",
+        "init my-vqa --pictures photos/ --questions qa.csv",
+        init.init,
+        init.add_flags,
+    ),
     "plan": Command(
         "what a run would do, why, and what it would cost",
         "plan RunAll --dataset vqa-v1 --epochs 20",
@@ -54,7 +77,7 @@ COMMANDS = {
         "the trained models: when, how good, what differs", "runs --json", runs.runs, runs.add_flags
     ),
     "compare": Command(
-        "two trained models side by side, as a page",
+        "two trained models or more side by side, as a page",
         "compare 3f9c 81d0 --out both.html",
         compare.compare,
         compare.add_flags,
@@ -71,6 +94,12 @@ COMMANDS = {
         features.features,
         features.add_flags,
     ),
+    "backbones": Command(
+        "the networks that features can come from, and their layers",
+        "backbones 'resnet*'",
+        backbones.backbones,
+        backbones.add_flags,
+    ),
     "ask": Command(
         "a trained model's answers about any picture",
         'ask photos/cat.jpg "What animal is it?" "Is it asleep?"',
@@ -82,6 +111,12 @@ COMMANDS = {
         "serve --port 7860",
         server.serve,
         server.add_flags,
+    ),
+    "export-model": Command(
+        "a trained model as one file, to ask elsewhere",
+        "export-model 3f9c --to model.zip",
+        export_model.export_model_file,
+        export_model.add_flags,
     ),
     "export": Command(
         "a finished run as the original project's three files",
@@ -96,7 +131,21 @@ COMMANDS = {
         import_files.import_files,
         import_files.add_flags,
     ),
+    "sources": Command(
+        "what is downloaded, from where, and is it still there",
+        "sources --check",
+        list_sources.sources,
+        list_sources.add_flags,
+    ),
 }
+
+
+class _Columns(argparse.HelpFormatter):
+    """Every command's sentence beside its name: argparse leaves no room for the longest of indented names."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = max(map(len, COMMANDS)) + self._indent_increment * 2
 
 
 def build_parser() -> tuple[OneLineParser, dict[str, OneLineParser]]:
@@ -106,6 +155,7 @@ def build_parser() -> tuple[OneLineParser, dict[str, OneLineParser]]:
         usage=f"{PROGRAM} COMMAND ...",
         description="Look before a run, and keep house after it. Stages are run by luigi --module pipeline STAGE.",
         epilog=f"example: {PROGRAM} plan --dataset vqa-v1",
+        formatter_class=_Columns,
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     added = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", prog=PROGRAM)
@@ -132,11 +182,12 @@ def _add(added: argparse._SubParsersAction[OneLineParser], name: str, command: C
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the words of a command line say; return the exit code. A mistake is one line on stderr."""
+    """Run a command line; return the exit code. A mistake is one line on stderr."""
     try:
         return _answer(arguments)
     except (*EXPECTED, UsageError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        first, *more = error.args if isinstance(error, Told) else [error]
+        show(f"error: {first}", *more, file=sys.stderr)
         return 1
 
 
@@ -158,7 +209,7 @@ def _answer(arguments: list[str]) -> int:
 
 
 def _parse(parser: OneLineParser, arguments: list[str]) -> argparse.Namespace:
-    """The flags of a command; `words`: what is left for Luigi where it takes a task."""
+    """The flags of a command; `words`: the rest, for Luigi, where it takes a task."""
     flags, rest = parser.parse_known_args(arguments)
     if flags.command is None and not flags.version:
         parser.refuse_unknown(rest or ["--"])
@@ -181,7 +232,7 @@ def _explain(parser: OneLineParser, words: list[str]) -> int:
 
 
 def _unknown(name: str, words: list[str]) -> int:
-    """What is said of a word that is no command: a stage is known by its name."""
+    """Report a word that is not a command, or how to run it where it is a stage."""
     if name in stages() and HELP & set(words):
         return _explain(OneLineParser(prog=PROGRAM), [name, *words])
     if name[0].isupper():
@@ -189,19 +240,19 @@ def _unknown(name: str, words: list[str]) -> int:
         said = f"{name} is a stage; type: luigi --module pipeline {' '.join([name, *words])}"
     else:
         said = f"unknown command '{name}'; {nearest(name, list(COMMANDS))}"
-    print(f"error: {said}", file=sys.stderr)
+    show(f"error: {said}", file=sys.stderr)
     return WRONG
 
 
 def _print_version() -> int:
     from importlib.metadata import version
 
-    print(f"vqa-pipeline {version('vqa-pipeline')}")
+    show(f"vqa-pipeline {version('vqa-pipeline')}")
     return 0
 
 
 def run() -> int:
-    """The whole process: `python -m pipeline` and `vqa`."""
+    """The whole process of `python -m pipeline` and `vqa`."""
     startup.start()
     return main(sys.argv[1:])
 

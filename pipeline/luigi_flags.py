@@ -1,4 +1,4 @@
-"""Luigi's reading of a command line, as our commands have it: one line for a mistake, and a stage's own help.
+"""How Luigi reads a command line in our commands: one line for a mistake, and our own help of a stage.
 
 `install` replaces two methods of Luigi's CmdlineParser. Only commands call it.
 """
@@ -13,11 +13,11 @@ import luigi
 from luigi.cmdline_parser import CmdlineParser
 from luigi.task_register import Register
 
+from data.base.words import show
 from pipeline.one_line_parser import OneLineParser
 from pipeline.stage_help import list_stages, option, print_help, stages
+from tasks.setup import luigi_settings
 from tasks.setup.user_errors import UsageError, nearest
-
-EXPECTED = {luigi.IntParameter: "a whole number", luigi.FloatParameter: "a number"}
 
 _luigis = CmdlineParser._build_parser, CmdlineParser._possibly_exit_with_help
 
@@ -28,7 +28,7 @@ class LuigiFlags(OneLineParser):
     more: ClassVar[tuple[str, ...]] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """argparse's own; the words themselves are kept, as Luigi asks for help with the flags of no stage."""
+        """argparse's own; keeps the words, since Luigi would print help without the flags of any stage."""
         flags, rest = super().parse_known_args(args, namespace)
         flags.words = args
         return flags, rest
@@ -40,17 +40,19 @@ class LuigiFlags(OneLineParser):
         flags = super().parse_args(args, namespace)
         for section, plain, name, kind in Register.get_all_params():
             if section not in stages():
-                self._check(
-                    option(name if plain else f"{section}_{name}"), kind, getattr(flags, f"{section}_{name}")
-                )
+                flag = option(name if plain else f"{section}_{name}")
+                self._check(flag, kind, getattr(flags, f"{section}_{name}"), (section, name))
         return flags
 
-    def _check(self, flag: str, kind: luigi.Parameter, text: Any) -> None:
+    def _check(self, flag: str, kind: luigi.Parameter, text: Any, name: tuple[str, str]) -> None:
+        if not text or isinstance(text, bool):
+            return
         try:
-            if text and not isinstance(text, bool):
-                kind.parse(text)
+            kind.parse(text)
         except (ValueError, KeyError) as error:
-            self.error(f"{flag} {text}: {_expected(kind) or error}")
+            self.error(f"{flag} {text}: {luigi_settings.expected(kind) or error}")
+        if why := luigi_settings.too_small(*name, text):
+            self.error(f"{flag} {text}: {why}")
 
     def about_unknown(self, word: str) -> str:
         users = [name for name, cls in stages().items() if word in map(option, dict(cls.get_params()))]
@@ -59,14 +61,8 @@ class LuigiFlags(OneLineParser):
         return super().about_unknown(word)
 
 
-def _expected(kind: luigi.Parameter) -> str:
-    if isinstance(kind, luigi.ChoiceParameter):
-        return f"expected one of {', '.join(sorted(kind._choices))}"
-    return next((f"expected {words}" for cls, words in EXPECTED.items() if isinstance(kind, cls)), "")
-
-
 def install(more: Sequence[str] = ()) -> None:
-    """Let Luigi's command line end each mistake in one line; for the rest of this process.
+    """Let Luigi's command line report each mistake in one line, for the rest of this process.
 
     `more`: flags that may be typed besides those of Luigi and of the stage.
     """
@@ -81,12 +77,12 @@ def _build_parser(root_task: str | None = None, help_all: bool = False) -> OneLi
 
 
 def _answer(parser: Any, flags: argparse.Namespace) -> None:
-    """End here if help is asked for, or no stage is named that there is."""
+    """End here if help is asked for, or no existing stage is named."""
     name = flags.root_task
     if flags.core_help_all:
         _luigis[1](parser, flags)
     if flags.core_help and not name:
-        print(list_stages())
+        show(list_stages())
         raise SystemExit
     check_stage(name)
     if flags.core_help:

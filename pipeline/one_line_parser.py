@@ -1,4 +1,4 @@
-"""Command lines whose mistakes end in one line that names the nearest flag; none is ever abbreviated."""
+"""Command lines whose mistakes end in one line that names the nearest flag; flags can't be abbreviated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WRONG = 2
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """argparse's, but for what it says of mistakes."""
+    """argparse's, except for its messages about mistakes."""
 
     def __init__(self, *words: Any, **options: Any) -> None:
         super().__init__(*words, **(options | {"allow_abbrev": False}))
@@ -24,27 +24,25 @@ class OneLineParser(argparse.ArgumentParser):
         return flags
 
     def refuse_unknown(self, rest: Sequence[str]) -> None:
-        """End with one line where words are left that no flag takes."""
+        """End with one line if words are left that no flag takes."""
         unknown = [word for word in rest if word.startswith("-")] or list(rest)
         if unknown:
             self.error(self.about_unknown(unknown[0].partition("=")[0]))
 
     def about_unknown(self, word: str) -> str:
-        """What is wrong with a word that is none of the flags."""
+        """What is wrong with a word that is not a flag."""
         known = sorted(self.flags())
         if not word.startswith("-"):
-            return (
-                f"unexpected '{word}'; a value stands behind its flag, and several words in quotation marks"
-            )
+            return f"unexpected '{word}'; put a value after its flag, and several words in quotation marks"
         if word in known:
-            return f"{word} stands in the wrong place; write it behind the command"
+            return f"{word} is in the wrong place; write it after the command"
         if full := [flag for flag in known if flag.startswith(word)]:
             return f"{word} is abbreviated; write {' or '.join(full)}"
         near = nearest(word, known)
         return f"unknown flag {word}; " + (f"did you mean {near}?" if near else "--help lists the flags")
 
     def flags(self) -> list[str]:
-        """Every flag by its full name, Luigi's --Stage-flag aside, which are refused."""
+        """Every flag by its full name, without Luigi's --Stage-flag, which are refused."""
         names = self._option_string_actions
         return [name for name in names if name.startswith("--") and not name[2:3].isupper()]
 

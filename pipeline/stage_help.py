@@ -8,16 +8,17 @@ from typing import Any
 
 import luigi
 
+from data.base.words import Lines
 from tasks.contract.flagged import Flagged, check_settings, subclasses
-from tasks.setup import settings
-from tasks.setup.flags import Flag
+from tasks.setup.experiment import FIRST
+from tasks.setup.flag_kinds import Flag
 
 EXAMPLES = {"tasks.stages.own_data": "mine", "tasks.stages.imported": "seed-v1"}
 """Datasets of their own, by the file of the stages that only these have."""
 
 
 def stages() -> dict[str, type[Flagged]]:
-    """Every stage that can be named on a command line."""
+    """Every stage that can be typed on a command line."""
     leaves = (cls for cls in subclasses(Flagged) if not cls.__subclasses__() and cls.__name__[0] != "_")
     return {cls.__name__: cls for cls in sorted(leaves, key=lambda cls: cls.__name__)}
 
@@ -34,13 +35,12 @@ def option(name: str) -> str:
 def list_stages() -> str:
     """The stages, a line each, and what to type."""
     lines = [f"  {name:20} {sentence(cls).partition('. ')[0]}" for name, cls in stages().items()]
-    return "\n".join(
-        ["usage: luigi --module pipeline STAGE [flags]", "", *lines, "", "STAGE --help lists a stage's flags"]
-    )
+    usage = "usage: luigi --module pipeline STAGE [flags]"
+    return Lines(usage, "", *lines, "", "STAGE --help lists a stage's flags")
 
 
 def print_help(stage: type[Flagged], given: dict[str, Any]) -> None:
-    """Print the help of a stage; `given`: texts of flags on the command line, of which the dataset sets defaults."""
+    """Print the help of a stage; `given`: texts of flags on the command line, as some set defaults."""
     typed = f"luigi --module pipeline {stage.__name__}"
     parser = argparse.ArgumentParser(
         usage=f"{typed} [flags]",
@@ -52,30 +52,30 @@ def print_help(stage: type[Flagged], given: dict[str, Any]) -> None:
     for name, shown in defaults(stage, given).items():
         _add(flags, name, dict(stage.get_params())[name], shown)
     more = parser.add_argument_group("flags of Luigi, of which --help-all lists the rest")
-    more.add_argument("--workers", metavar="N", help="stages that can, at the same time (default: 1)")
+    more.add_argument("--workers", metavar="N", help="how many stages may run at the same time (default: 1)")
     more.add_argument(
-        "--scheduler-host", metavar="HOST", help="a luigid that schedules (default: this process)"
+        "--scheduler-host", metavar="HOST", help="host of a luigid that schedules (default: this process)"
     )
     parser.print_help()
 
 
 def defaults(stage: type[Flagged], given: dict[str, Any]) -> dict[str, str]:
-    """Each flag of a stage with the value that it has where it is not on the command line, as text.
+    """Each flag of a stage with its value where it is not on the command line, as text.
 
-    `given`: what is on it; of these only the dataset and the image set count. UsageError where there is no such one.
+    `given`: the flags on it, of which only those count that set others. UsageError where there is no such value.
     """
     check_settings()
-    params, stated = dict(stage.get_params()), settings.experiment()
-    values: dict[str, Any] = {}
-    for name in sorted(params, key=lambda name: name not in ("dataset", "image_set")):
-        flag = params[name]
-        values[name] = stage.default_of(flag, name, values, stated) if isinstance(flag, Flag) else "off"
-        if name in ("dataset", "image_set") and given.get(name):
-            values[name] = flag.parse(given[name])
-    return {name: _shown(values[name]) for name in params}
+    declared = stage.declared_flags()
+    setting = {
+        name: declared[name].parse(given[name]) for name in FIRST if name in declared and given.get(name)
+    }
+    values: dict[str, Any] = {**stage.resolved(setting)}
+    return {name: _shown(values.get(name, False)) for name, _ in stage.get_params()}
 
 
 def _shown(value: Any) -> str:
+    if value is None:
+        return "each model's own"
     if isinstance(value, bool):
         return "true" if value else "off"
     return str(value).replace("%", "%%") if value != "" else "the backbone's own"
@@ -100,7 +100,7 @@ def _add(group: Any, name: str, flag: luigi.Parameter, shown: str) -> None:
 
 
 def _example(stage: type[Flagged]) -> str:
-    """A few of its flags as one would type them."""
+    """A few of its flags as typed on a command line."""
     examples = {"dataset": EXAMPLES.get(stage.__module__, "vqa-v1"), "image_set": "train2014", "epochs": "20"}
     params = dict(stage.get_params())
     words = [f"{option(name)} {value}" for name, value in examples.items() if name in params]

@@ -1,12 +1,10 @@
-"""What a command does before its first stage: libraries and luigi.cfg are looked at, logs and Ctrl-C are set up.
+"""What a command does before its first stage: check libraries and luigi.cfg, set up logs and Ctrl-C.
 
-Only a command does so. Imported by any other program, `pipeline` reads luigi.cfg and leaves the process as it is.
+Only commands do this. Imported by any other program, `pipeline` reads luigi.cfg and leaves the process as it is.
 """
 
 from __future__ import annotations
 
-import configparser
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,25 +56,37 @@ def running_command() -> str:
 
 @contextmanager
 def opening() -> Iterator[None]:
-    """Around the import of the stages: luigi.cfg is read before it. A mistake that a command meets is one line.
+    """Around the import of the stages: luigi.cfg is read before. In a command, a mistake is one line.
 
-    What imports Luigi is imported here, after the look at luigi.cfg: Luigi would wait for a pipe there.
+    Modules that import Luigi are imported here, after luigi.cfg was checked: Luigi would wait for a pipe there.
     """
     command = running_command()
     if command:
+        from tasks.setup import terminal
+
+        terminal.install()
         check_libraries()
     from data.base.errors import DataError
+    from tasks.setup import config_files
 
     try:
-        check_config_files()
-        from tasks.setup import settings
+        config_files.check()
+        with config_files.decoded_for_luigi():
+            from tasks.setup import luigi_settings, settings
 
-        settings.add_project_config()
+            settings.add_project_config()
+        luigi_settings.check()
         if command in LUIGI.values():
             start_luigi(command)
         settings.check_artifacts_folder()
+        if command and not {"-h", "--help", "--version"} & set(sys.argv):
+            settings.say_where_artifacts_lie()
         settings.add_datasets()
         yield
+        if command:
+            check_settings()
+        if command == "luigi":
+            check_root()
     except (DataError, ValueError) as error:
         if command and (isinstance(error, DataError) or type(error).__name__ == "UsageError"):
             raise SystemExit(f"error: {error}") from None
@@ -84,7 +94,7 @@ def opening() -> Iterator[None]:
 
 
 def start_luigi(command: str) -> None:
-    """For Luigi's own commands: where stages are scheduled, flags whose mistakes are one line, and `start`."""
+    """For Luigi's own commands: choose the scheduler, report mistaken flags in one line, and `start`."""
     from pipeline import luigi_flags
     from tasks.setup import settings
 
@@ -96,62 +106,38 @@ def start_luigi(command: str) -> None:
 
 
 def start() -> None:
-    """Set up what a command's whole process shares: OpenMP's threads, logs, the last line after a failure, Ctrl-C."""
+    """Set up what a command's whole process shares: OpenMP's threads, logs, the last line after a failure, signals."""
     from models.openmp import spin_briefly
     from tasks.setup import failures, logs
-    from tasks.setup.process import careful_ctrl_c
+    from tasks.setup.process import careful_signals
 
     spin_briefly()
     logs.install()
     failures.install()
-    careful_ctrl_c()
+    careful_signals()
+
+
+def check_settings() -> None:
+    """Refuse unknown settings and values that can't be used, also if the command reads none of them."""
+    from tasks.contract.flagged import check_settings
+
+    check_settings()
+
+
+def check_root() -> None:
+    from pipeline import luigi_root
+
+    luigi_root.install()
 
 
 def check_libraries() -> None:
-    """End with one line where a library is missing: this is then not the project's own Python."""
+    """End with one line if a library is missing: this is then not the project's own Python."""
     if missing := [name for name in LIBRARIES if find_spec(name) is None]:
         project = Path(__file__).resolve().parents[1]
         lacks = f"{', '.join(missing[:3])}{' ...' if missing[3:] else ''}"
-        raise SystemExit(
-            f"error: {sys.executable} lacks {lacks}; type `. {project}/.venv/bin/activate` first "
-            f"(`make run` in {project} makes .venv)"
+        mend = (
+            f"type `. {project}/.venv/bin/activate` first (`make run` in {project} makes .venv)"
+            if (project / "Makefile").is_file()
+            else "install vqa-pipeline again"
         )
-
-
-def check_config_files() -> None:
-    """DataError unless the file that LUIGI_CONFIG_PATH names, ./luigi.cfg and the project's own can be read.
-
-    The command `luigi` itself reads them before it imports anything of ours.
-    """
-    from data.base.errors import DataError
-    from data.base.files import SETTINGS_BYTES, check_text
-
-    here = "luigi.cfg" if os.path.lexists("luigi.cfg") else None
-    ours = str(Path(__file__).resolve().parents[1] / "luigi.cfg")
-    for what, file in (("LUIGI_CONFIG_PATH: ", os.environ.get("LUIGI_CONFIG_PATH")), ("", here), ("", ours)):
-        if not file:
-            continue
-        try:
-            check_text(Path(file), SETTINGS_BYTES)
-            configparser.ConfigParser().read(file)  # as Luigi reads it
-        except DataError as error:
-            raise DataError(f"{what}{error}") from None
-        except (configparser.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{what}{file}{_slip(error)}") from None
-
-
-def _slip(error: Exception) -> str:
-    """Where a configuration can't be parsed, and what mends it."""
-    if isinstance(error, configparser.MissingSectionHeaderError):
-        if str(error.line).startswith(("\ufeff", "\u00ef\u00bb\u00bf")):
-            return ": begins with a byte order mark; save it as UTF-8 without one"
-        return f", line {error.lineno}: stands before the first [section]; put one above it, such as [paths]"
-    if isinstance(error, configparser.DuplicateSectionError):
-        return f", line {error.lineno}: [{error.section}] is there twice; put its settings under one heading"
-    if isinstance(error, configparser.DuplicateOptionError):
-        return f", line {error.lineno}: {error.option} is in [{error.section}] twice; leave one of them"
-    if isinstance(error, configparser.ParsingError):
-        number, text = error.errors[0]  # up to Python 3.12 the line's repr
-        found = str(text).strip().strip("'").removesuffix("\\n")
-        return f", line {number}: expected `name = value` or [section], found `{found}`"
-    return f": is not UTF-8 text ({error}); save it as UTF-8"
+        raise SystemExit(f"error: {sys.executable} lacks {lacks}; {mend}")

@@ -26,9 +26,7 @@ MARKS = {"network", "gpu", "cluster", "service"}
 FILES = ("toml", "ini", "csv", "json")
 
 # Not run in a marked block: they install, reach other machines, or never end.
-FOREIGN = (
-    "pip ray ssh scp rsync curl git docker nvidia-smi tensorboard luigid sbatch srun pytest sudo systemctl"
-)
+FOREIGN = "pip ray ssh scp rsync aws curl git docker nvidia-smi tensorboard luigid sbatch srun pytest sudo systemctl"
 
 # Stand-ins while a block is planned. `make` is one everywhere: its targets are checked, `run` is done as it says.
 PLANNED = """
@@ -141,8 +139,8 @@ def first_missing(text: str, output: str) -> str:
     printed = output.splitlines()
     for line in filter(str.strip, text.splitlines()):
         pattern = expected(line)
-        found = next((place for place, said in enumerate(printed) if pattern.search(said)), None)
-        if found is None:
+        place_found = next((place for place, said in enumerate(printed) if pattern.search(said)), None)
+        if place_found is None:
             return line
-        printed = printed[found + 1 :]
+        printed = printed[place_found + 1 :]
     return ""

@@ -1,15 +1,16 @@
-"""A small extraction for the tests of engines: 24 pictures of noise in six shards."""
+"""A small extraction for the tests of shards and engines: 24 pictures of noise in six shards."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from data.pictures.image_sets import open_images
+from tasks.extraction.finish import finish
 from tasks.extraction.job import Arithmetic, Extraction
-from tasks.extraction.shard_files import merge_shards
 
 
 def draw_pictures(folder: Path) -> Path:
@@ -19,11 +20,12 @@ def draw_pictures(folder: Path) -> Path:
     return folder
 
 
-def make(folder: Path, work: Path) -> Extraction:
+def make(pictures: Any, work: Path) -> Extraction:
+    """`pictures`: a folder of them, or what has the shape of Images."""
     return Extraction(
-        images=open_images(folder),
+        images=open_images(pictures) if isinstance(pictures, Path) else pictures,
         backbone="squeezenet1_1",
-        layer="flatten",
+        layers=("flatten",),
         weights="random:0",
         weights_id="random:0",
         work=work,
@@ -35,7 +37,6 @@ def make(folder: Path, work: Path) -> Extraction:
     )
 
 
-def merged(extraction: Extraction, settings: Arithmetic) -> bytes:
-    path = extraction.work / "features.h5"
-    merge_shards(extraction, settings, path)
-    return path.read_bytes()
+def finished(extraction: Extraction, settings: Arithmetic) -> bytes:
+    """features.h5 of finished shards, of several layers one after the other."""
+    return b"".join(file.path.read_bytes() for file in finish(extraction, settings).files.values())

@@ -66,6 +66,6 @@ def header(fields: dict, length: int | None = None, body: bytes = b"") -> bytes:
 
 def huge(shape: list[int]) -> dict:
     size = 4
-    for one in shape:
-        size *= one
+    for length in shape:
+        size *= length
     return {"fusion.bias": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}

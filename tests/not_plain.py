@@ -28,8 +28,8 @@ def a_device_without_end(path: Path) -> None:
 
 
 def a_socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind(path.name)  # the current folder's, as a socket's path is short
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path.name)  # the current folder's, as a socket's path is short
 
 
 def a_flood(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Small files of one's own: pictures by their names alone, tables, and what the conversion wrote."""
+"""Small files of your own: pictures by their names alone, tables, and what the conversion wrote."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def table(folder, text, name="qa.csv", encoding="utf-8"):
 
 def read_split(folder, split):
     questions = read_questions(folder / f"{split}-questions.json")
-    found = read_annotations(folder / f"{split}-annotations.json", None, True)
-    return list(zip(questions, in_order(found, questions), strict=True))
+    annotations = read_annotations(folder / f"{split}-annotations.json", None, True)
+    return list(zip(questions, in_order(annotations, questions), strict=True))

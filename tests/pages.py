@@ -61,20 +61,33 @@ def look(page: Path, script: str, width: int = 1280) -> object:
     The page is opened from its file as it is, its policy in force, in a frame of the given width; the function runs
     outside of it. Skips where there is no Chromium.
     """
+    frame = page.with_name(f"frame-{width}.html")
+    frame.write_text(_FRAME.format(page=page.name, width=width, script=script), encoding="utf-8")
+    seen = _chromium(
+        page, "--allow-file-access-from-files", "--window-size=1400,1000", "--dump-dom", frame.as_uri()
+    )
+    (found,) = re.findall(r'<pre id="found">(.*?)</pre>', seen, re.DOTALL)
+    return json.loads(html.unescape(found))
+
+
+def printed(page: Path) -> bytes:
+    """The page as a PDF. Skips where there is no Chromium."""
+    paper = page.with_suffix(".pdf")
+    _chromium(page, f"--print-to-pdf={paper}", page.as_uri())
+    return paper.read_bytes()
+
+
+def _chromium(page: Path, *words: str) -> str:
+    """What it prints, run with a profile beside the page."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not chromium:
         pytest.skip("needs chromium")
-    frame = page.with_name(f"frame-{width}.html")
-    frame.write_text(_FRAME.format(page=page.name, width=width, script=script), encoding="utf-8")
     flags = (
-        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --virtual-time-budget=5000"
     )
-    command = [chromium, *flags.split(), "--disable-component-update", "--disable-sync"]
-    command += ["--allow-file-access-from-files", "--virtual-time-budget=5000", "--window-size=1400,1000"]
-    command += [f"--user-data-dir={page.with_name('profile')}", "--dump-dom", frame.as_uri()]
-    seen = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    (found,) = re.findall(r'<pre id="found">(.*?)</pre>', seen, re.DOTALL)
-    return json.loads(html.unescape(found))
+    command = [chromium, *flags.split(), f"--user-data-dir={page.with_name('profile')}", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
 # Which elements are wider than the page, and whether an injected script has run.

@@ -50,12 +50,12 @@ class Disk:
 @contextmanager
 def small_disks(path: Path) -> Iterator[Callable[[int], Disk]]:
     """A function that mounts a disk of so many bytes at `path`; unmounted in the end."""
-    found: list[Disk] = []
+    disks: list[Disk] = []
 
     def make(size: int) -> Disk:
-        found.append(Disk(path, size))
-        return found[0]
+        disks.append(Disk(path, size))
+        return disks[0]
 
     yield make
-    for one in found:
-        one.close()
+    for disk in disks:
+        disk.close()

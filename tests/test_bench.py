@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 import ast
+import io
 import os
+import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from bench.big_zip import BigZip
+from bench.rehearsal_server import Traffic
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 HEAVY = {"torch", "torchvision"}
+NO_GPU = "device = cuda:99: torch"
+
+
+class Reader(io.RawIOBase):
+    """A file of what is made when asked for."""
+
+    def __init__(self, made: BigZip) -> None:
+        self.made, self.at = made, 0
+
+    def readable(self) -> bool:
+        return True
+
+    seekable = readable
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self.at = (0, self.at, self.made.size)[whence] + offset
+        return self.at
+
+    def readinto(self, buffer) -> int:
+        piece = self.made.read(self.at, min(self.made.size, self.at + len(buffer)))
+        buffer[: len(piece)] = piece
+        self.at += len(piece)
+        return len(piece)
 
 
 def python(*words, **environment) -> subprocess.CompletedProcess[str]:
@@ -63,9 +93,18 @@ def test_the_spin_count_of_a_bench_is_that_of_users_and_the_row_that_spins_has_a
         (["-m", "bench.extract", "--pictures", "{none}"], "can't be read"),
         (["-m", "bench.text", "--data", "{none}"], "python -m bench.generate --out {none}"),
         (["-m", "bench.language", "--questions", "{none}", "--annotations", "{none}"], "{none}"),
+        (["-m", "bench.zips", "--zip", "{none}"], "can't be read"),
         (["-m", "bench.generate", "--out", "{none}", "--glove", "nope"], "nope"),
         (["bench/train.py", "--keras-python", "{none}/python"], "--keras-python {none}/python"),
         (["bench/predict.py", "--keras-python", "{none}/python"], "--keras-python {none}/python"),
+        (["-m", "bench.extract", "--device", "cuda:99"], NO_GPU),
+        (["-m", "bench.extract", "--backbone", "vgg61"], "no 'vgg61'. Did you mean"),
+        (["-m", "bench.variants", "--device", "cuda:99"], NO_GPU),
+        (["-m", "bench.language", "--questions", "", "--annotations", "", "--device", "cuda:99"], NO_GPU),
+        (["bench/train.py", "--device", "cuda:99"], NO_GPU),
+        (["bench/attention.py", "--device", "cuda:99"], NO_GPU),
+        (["bench/predict.py", "--device", "cuda:99"], NO_GPU),
+        (["-m", "bench.gpu_check", "--device", "cuda:99"], NO_GPU),
     ],
     ids=lambda value: value[1] if isinstance(value, list) else "",
 )
@@ -74,3 +113,48 @@ def test_an_input_that_is_not_there_is_one_line(words, said, tmp_path):
     done = python(*(word.format(none=none) for word in words))
     (line,) = done.stderr.splitlines()
     assert done.returncode == 1 and line.startswith("error: ") and said.format(none=none) in line
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_big_zip_takes_the_memory_that_is_stated():
+    done = python("-m", "bench.zips", "--members", "100000", "--check")
+    assert done.returncode == 0 and "100,000 members, opened in" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_zip_of_cocos_size_that_is_made_when_asked_for_is_one_that_zipfile_reads():
+    names = [f"COCO_val2014_{number:012}.jpg" for number in range(3_000)]
+    made = BigZip("val2014", names, 5_000_000_000)
+    with zipfile.ZipFile(io.BufferedReader(Reader(made))) as archive:
+        folder, *pictures = archive.infolist()
+        assert folder.filename == "val2014/" and len(made.read(0, 1 << 20)) == 1 << 20
+        assert {picture.filename for picture in pictures} == {f"val2014/{name}" for name in names}
+        assert pictures[-1].header_offset > 1 << 32
+        contents = [archive.read(picture) for picture in (pictures[0], pictures[1], pictures[-1])]
+        assert len(set(contents)) == 3
+        for content in contents:
+            image = Image.open(io.BytesIO(content))
+            image.load()
+            assert image.size == (640, 480)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_rehearsal_of_the_mini_dataset(tmp_path):
+    words = ("--scale", "0.01", "--limit-pictures", "40,20", "--epochs", "1", "--weights", "random:0")
+    done = python("-m", "bench.rehearsal", "--folder", tmp_path, "--kill-at", "3", *words)
+    assert done.returncode == 0 and not done.stderr.count("Traceback"), done.stdout + done.stderr
+    rows = dict(re.findall(r"^\| (\S.*?) \| ([\d.,]+) \|", done.stdout, re.MULTILINE))
+    assert {"DownloadPart", "ExtractPart", "TrainModel", "Report"} <= rows.keys()
+    assert (
+        3e6 < float(rows["train2014.zip"].replace(",", "")) < 9e6
+    )  # 40 pictures of 163 kB, 103 kB of directory
+    assert 1 <= float(rows["fetched / different bytes"]) < 1.2
+    assert 0.3 < float(rows["memory, GB"]) < 2.5
+    assert not list(tmp_path.iterdir())
+
+
+def test_bytes_that_are_sent_twice_are_counted_twice_and_are_not_different_ones():
+    assert Traffic([(0, 10), (20, 30), (5, 25), (20, 22)]).sent == 42
+    assert Traffic([(0, 10), (20, 30), (5, 25), (20, 22)]).distinct == 30

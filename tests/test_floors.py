@@ -163,6 +163,31 @@ def test_one_place_hashes_files():
                 assert "file_digest" not in ast.unparse(call) and "read" not in ast.unparse(call), name
 
 
+def test_one_file_asks_whether_a_process_lives():
+    for name, path in FILES.items():
+        for call in (node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)):
+            if ast.unparse(call.func) == "os.kill" and ast.unparse(call.args[1]) == "0":
+                assert name == "data.base.temporary"
+
+
+def test_manifests_are_read_by_name_and_never_by_subscripts():
+    for name, path in FILES.items():
+        for node in (node for node in ast.walk(tree(path)) if isinstance(node, ast.Subscript)):
+            assert ast.unparse(node.value).split(".")[-1] != "manifest", name
+
+
+def test_one_place_prints_and_errors_are_given_in_lines():
+    """A line break that stands in an error's text can't be told from one that stood in a file's name."""
+    errors = ("DataError", "ModelError", "StageError", "ContentError")
+    for name, path in FILES.items():
+        for call in (node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)):
+            function = ast.unparse(call.func)
+            assert function != "print" or name == "data.base.words", name
+            assert function not in errors or r"\n" not in " ".join(map(ast.unparse, call.args)).replace(
+                r".split('\n')", ""
+            ), name
+
+
 def test_what_is_defined_is_used_by_more_than_tests():
     """A function, a class or a value of a module that only tests name is code that nobody runs."""
     defined: dict[str, str] = {}

@@ -43,9 +43,9 @@ def watched(words: list[str], folder: Path, environment: dict[str, str]) -> Watc
                 os.killpg(process.pid, 9)
                 process.wait()
         said.seek(0)
-        output, found = said.read(), report.read().split()
-        assert found, output
-        return Watched(int(found[0]), output, int(found[1]))
+        output, figures = said.read(), report.read().split()
+        assert figures, output
+        return Watched(int(figures[0]), output, int(figures[1]))
 
 
 def _watch(report: str, words: list[str]) -> None:
@@ -65,10 +65,10 @@ def _watch(report: str, words: list[str]) -> None:
 def _with_descendants(number: int) -> list[int]:
     try:
         threads = os.listdir(f"/proc/{number}/task")
-        found = "".join(Path(f"/proc/{number}/task/{thread}/children").read_text() for thread in threads)
+        children = "".join(Path(f"/proc/{number}/task/{thread}/children").read_text() for thread in threads)
     except OSError:  # it has just ended
         return [number]
-    return [number, *(other for child in found.split() for other in _with_descendants(int(child)))]
+    return [number, *(other for child in children.split() for other in _with_descendants(int(child)))]
 
 
 def _taken(number: int) -> int:
@@ -87,9 +87,9 @@ def pipeline(folder: Path, *words: str, **extra: str) -> Watched:
 
 
 def contents(folder: Path) -> dict[str, tuple[int, int]]:
-    """Name, size and time of everything below a folder that is no folder: equal if nothing was touched."""
-    found = {str(path.relative_to(folder)): path.lstat() for path in folder.rglob("*") if not path.is_dir()}
-    return {name: (entry.st_size, entry.st_mtime_ns) for name, entry in found.items()}
+    """Name, size and time of everything below a folder that is not a folder: equal if nothing was touched."""
+    entries = {str(path.relative_to(folder)): path.lstat() for path in folder.rglob("*") if not path.is_dir()}
+    return {name: (entry.st_size, entry.st_mtime_ns) for name, entry in entries.items()}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The exceptions of data/: what the user can mend."""
+"""The exceptions of data/: failures that the user can mend."""
 
 from __future__ import annotations
 
@@ -7,13 +7,25 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from data.base.words import visible
 
-class DataError(Exception):
+
+class Told(Exception):
+    """A failure whose text is the whole message. It is given as lines; no text from outside can add another one."""
+
+    def __init__(self, *lines: object) -> None:
+        super().__init__(*map(visible, lines))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
+
+
+class DataError(Told):
     """Expected failure. Its text is the whole message: what was found, what was expected, what to do."""
 
 
 class ContentError(DataError):
-    """What was read is at fault, not the reading: damaged by its CRC, or absurdly large."""
+    """The content is at fault, not the reading of it: its CRC differs, or it is absurdly large."""
 
 
 def refusal(error: OSError, place: Path) -> str:
@@ -37,10 +49,10 @@ def refusal(error: OSError, place: Path) -> str:
 def listed(texts: Sequence[str], shown: int = 10, between: str = ", ") -> str:
     """The first few, and how many more there are; on one line, whatever characters are in them."""
     more = f"; and {len(texts) - shown:,} more" if len(texts) > shown else ""
-    return between.join(text if text.isprintable() else repr(text) for text in texts[:shown]) + more
+    return between.join(map(visible, texts[:shown])) + more
 
 
-class ModelError(Exception):
+class ModelError(Told):
     """Expected failure. Its text is the whole message: what was found, what was expected, what to do."""
 
 

@@ -1,28 +1,32 @@
-"""Files that a user names: opened only where they are plain files of bearable size, replaced only as a whole.
+"""Files that a user names: only plain files of a reasonable size are opened, and a file is only replaced as a whole.
 
-Standard library only. Whatever a person's path leads to is opened and written by what is here, so that a pipe, a
-device, a folder or a flood of bytes ends in one line: before anything waits for it, holds it or works for it.
+Standard library only. Every path that a user gives is opened and written here, so that a pipe, a device, a
+folder or an endless stream ends in one line, before anything waits for it, keeps it in memory or works on it.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import json
 import os
+import shutil
 import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from data.base.errors import ContentError, DataError
 from data.base.storage import open_file, persist
+from data.base.temporary import is_left, temporary_name
 
-PICTURE_BYTES = 64 << 20  # COCO's largest is below 1 MB; so large a file is no picture for 224 pixels
+PICTURE_BYTES = 64 << 20  # COCO's largest is below 1 MB; a larger file is of no use at 224 pixels
 TEXT_BYTES = 4 << 30  # JSON and tables, which are held in memory; VQA v2's annotations are 0.4 GB
 SETTINGS_BYTES = 16 << 20  # luigi.cfg and TOML, which people write
-WEIGHTS_BYTES = 16 << 30  # torchvision's largest have 2.5 GB
+WEIGHTS_BYTES = 16 << 30  # torchvision's largest file has 2.5 GB
 FILE_BYTES = 1 << 40  # what is read piece by piece: archives, files that are hashed
 
 _HEAD = 4096  # bytes that tell a text from other files
@@ -41,8 +45,8 @@ _KINDS = {
 def open_plain(path: Path, max_bytes: int) -> io.BufferedReader:
     """A plain file of at most `max_bytes`, links followed, as a stream of bytes, read as data.base.storage reads.
 
-    DataError says what else is there, ContentError that it is larger. It is asked before opening, which can have
-    effects on a device, and again of what was opened; nothing waits for the other end of a pipe.
+    DataError says what is there instead, ContentError that it is larger. The path is checked before it is opened,
+    because opening a device can have effects, and again afterwards; nothing waits for the other end of a pipe.
     """
     with _refused(path, "read"):
         _check(path, persist(path, lambda: os.stat(path)), max_bytes)
@@ -61,7 +65,7 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def check_plain(path: Path, max_bytes: int) -> None:
-    """Refuse, as `open_plain` does, what a library is going to open by its name."""
+    """Refuse what `open_plain` refuses, for a file that a library will open by its name."""
     with open_plain(path, max_bytes):
         pass
 
@@ -70,19 +74,6 @@ def read_plain(path: Path, max_bytes: int) -> bytes:
     """All bytes of a plain file. DataError as by `open_plain`, and where the file changes while it is read."""
     with open_plain(path, max_bytes) as file:
         return _whole(path, file)
-
-
-def read_text(path: Path, max_bytes: int = TEXT_BYTES) -> bytes:
-    """As `read_plain`, for a text: other files are refused by their first bytes, without holding the rest."""
-    with open_plain(path, max_bytes) as file:
-        _check_head(path, file)
-        return _whole(path, file)
-
-
-def check_text(path: Path, max_bytes: int = TEXT_BYTES) -> None:
-    """Refuse what `read_text` would, from the first bytes: before a large file is hashed for nothing."""
-    with open_plain(path, max_bytes) as file:
-        _check_head(path, file)
 
 
 def _check(path: Path, entry: os.stat_result, max_bytes: int) -> None:
@@ -94,13 +85,13 @@ def _check(path: Path, entry: os.stat_result, max_bytes: int) -> None:
 
 
 def _kind(entry: os.stat_result) -> str:
-    """What it is, "" for a plain file."""
+    """What kind of thing it is; "" for a plain file."""
     mode = entry.st_mode
     return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "not a plain file")
 
 
 def _whole(path: Path, file: BinaryIO) -> bytes:
-    """As many bytes as the file had when it was opened: none for the system's own (/proc), which have no length."""
+    """As many bytes as the file had when it was opened: none for files of /proc, which have no length."""
     size = os.fstat(file.fileno()).st_size
     content = file.read(size + 1) if size else b""
     if len(content) != size:
@@ -109,15 +100,6 @@ def _whole(path: Path, file: BinaryIO) -> bytes:
             f"{path}: has {more} than the {size:,} bytes that it had a moment ago; run again when it is whole"
         )
     return content
-
-
-def _check_head(path: Path, file: BinaryIO) -> None:
-    head = file.read(_HEAD)
-    if head.startswith(b"PK\x03\x04"):
-        raise DataError(f"{path}: is a zip; expected a text file: unpack it first")
-    if (zero := head.find(b"\0")) >= 0:
-        raise DataError(f"{path}: not UTF-8 text: byte {zero:,} is zero")
-    file.seek(0)
 
 
 @contextmanager
@@ -133,10 +115,10 @@ def _refused(path: Path, what: str) -> Iterator[None]:
 
 
 def check_output(path: Path, make_folder: bool = False) -> Path:
-    """Where `replaced` would write: `path`, or what it links to. Asked before the work that makes the content.
+    """Where `replaced` would write: `path`, or what it links to. Call it before the work that makes the content.
 
     DataError: a folder, pipe, device or socket stands there, it is write-protected, or nothing can be written
-    beside it. `make_folder`: folders that are missing above it are no hindrance, as they will be made.
+    beside it. `make_folder`: missing parent folders do not matter, as they will be made.
     """
     target = Path(os.path.realpath(path))
     for place in (path, target):  # what /dev/stdout leads to has a name that leads nowhere
@@ -150,7 +132,7 @@ def check_output(path: Path, make_folder: bool = False) -> Path:
 
 
 def check_folder(folder: Path, make: bool = False) -> None:
-    """DataError unless files can be written into a folder. `make`: into the nearest one above where it is missing."""
+    """DataError unless files can be written into a folder. `make`: if it is missing, into its nearest parent."""
     there = folder
     while make and not os.path.lexists(there) and there != there.parent:
         there = there.parent
@@ -158,7 +140,7 @@ def check_folder(folder: Path, make: bool = False) -> None:
         raise DataError(f"there is no folder {folder}; make it first")
     if not there.is_dir():
         raise DataError(f"{there}: is not a folder, so that nothing can be written into it")
-    probe = there / f"{_mark('probe')}.part"
+    probe = temporary_name(there / "probe")
     with _refused(there, "written to"):
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         probe.unlink()
@@ -166,59 +148,70 @@ def check_folder(folder: Path, make: bool = False) -> None:
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """A path to write to, in the place of `path` (what it links to) when the block ends well, else removed.
+    """Like `atomic_write`, for a path that a user names: links are followed, and the old file's permissions kept.
 
-    The name shows the old file or the whole new one, never a part: it is flushed, then renamed. It keeps the old
-    one's permissions. DataError as by `check_output`, which is asked at the start and again at the end.
+    DataError as by `check_output`, which is called at the start and again at the end.
     """
     target = check_output(path)
     _sweep(target)
-    beside = target.with_name(f"{_mark(target.name)}.part")
-    try:
+    with atomic_write(target) as beside:
         yield beside
         if check_output(path) != target:
             raise DataError(f"{path}: was made to lead elsewhere in the meantime; run again")
         _keep_permissions(target, beside)
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """A path to write to: it replaces `path` if the block succeeds, and is removed if not.
+
+    Readers see the old file or the whole new one, never a part, even after a power cut: the new one is flushed, then
+    renamed. OSError where the system refuses.
+    """
+    beside = temporary_name(_short(path))
+    try:
+        yield beside
         flush(beside)
-        beside.replace(target)
+        beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+    flush(path.parent)
+
+
+def move(built: Path, path: Path) -> None:
+    """Move a finished file to `path`, as `replaced` does: by a rename, or by a copy from another disk."""
+    target = check_output(path)
+    _keep_permissions(target, built)
+    flush(built)
+    try:
+        built.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with replaced(path) as copy:
+            shutil.copyfile(built, copy)
     flush(target.parent)
-
-
-def _mark(name: str) -> str:
-    """Begins the names of what this process writes beside `name`, which may be as long as the system allows."""
-    return f"{_prefix(name)}{os.getpid()}"
-
-
-def _prefix(name: str) -> str:
-    return f".vqa-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}-{socket.gethostname()[:64]}-"
 
 
 def _sweep(target: Path) -> None:
     """Remove what killed processes of this machine have left beside a file."""
-    prefix = _prefix(target.name)
-    with suppress(OSError):  # they are in nobody's way
+    prefix = f".tmp-{_short(target).name}-{socket.gethostname()}-"
+    with suppress(OSError):  # leftovers do no harm
         for path in target.parent.iterdir():
-            process = path.name.removeprefix(prefix).removesuffix(".part")
-            if path.name.startswith(prefix) and process.isdecimal() and not _is_alive(int(process)):
+            if path.name.startswith(prefix) and is_left(path):
                 path.unlink()
 
 
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return True
+def _short(path: Path) -> Path:
+    """A shortened name that a suffix fits on: the name itself may be as long as the system allows."""
+    name = os.fsencode(path.name)
+    return path if len(name) <= 64 else path.with_name(hashlib.sha256(name).hexdigest()[:32])
 
 
 def _keep_permissions(old: Path, new: Path) -> None:
     with suppress(FileNotFoundError):
         entry = os.stat(old)
-        with suppress(PermissionError):  # whose file it is, only the administrator may say
+        with suppress(PermissionError):  # only the administrator may change a file's owner
             os.chown(new, entry.st_uid, entry.st_gid)
         new.chmod(stat.S_IMODE(entry.st_mode))
 
@@ -235,9 +228,15 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
+def write_json(path: Path, value: Any) -> None:
+    """UTF-8, indented, sorted keys, a newline at the end: readable, and the same bytes every time."""
+    path.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def length(path: Path) -> int:
-    """Bytes of a file, a link's own; 0 where there is none any more."""
+    """Bytes that a file, or a link itself, takes on the disk, without holes; 0 where it is gone."""
     try:
-        return path.lstat().st_size
+        entry = path.lstat()
     except FileNotFoundError:
         return 0
+    return min(entry.st_size, 512 * getattr(entry, "st_blocks", entry.st_size))

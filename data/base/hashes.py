@@ -1,4 +1,4 @@
-"""The sha256 of a file, and a cache of those already known. Whoever hashes a file does it by what is here."""
+"""The sha256 of a file, and a cache of known hashes. All hashing of files is done here."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import json
 import os
 import stat
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from io import BufferedReader, FileIO
 from pathlib import Path
 
-from data.base.files import FILE_BYTES, open_plain
+from data.base.files import FILE_BYTES, atomic_write, open_plain
 from data.base.progress import Progress, silent
 
 CHUNK = 1 << 20
@@ -20,14 +21,14 @@ CHUNK = 1 << 20
 def sha256_file(path: Path, progress: Progress = silent) -> str:
     """Hex sha256 of a plain file; about 1 GB/s where the processor has the instructions for it.
 
-    `progress` counts bytes. DataError where it can't be read, or is no plain file.
+    `progress` counts bytes. DataError where it can't be read, or is not a plain file.
     """
     with open_plain(path, FILE_BYTES) as file:
         return digest_of(file, progress, f"hashing {path.name}").hexdigest()
 
 
 def digest_of(file: FileIO | BufferedReader, progress: Progress = silent, note: str = "") -> hashlib._Hash:
-    """The running sha256 of an open file's bytes, from where it stands to its end; more can be added to it."""
+    """The running sha256 of an open file's bytes, from its current position to its end; more can be added to it."""
     size, done, digest = os.fstat(file.fileno()).st_size, 0, hashlib.sha256()
     chunk = memoryview(bytearray(min(max(size, 1), CHUNK)))
     while read := file.readinto(chunk):
@@ -62,30 +63,39 @@ class KnownHashes:
         return self
 
     def of(self, path: Path, progress: Progress = silent, largest: int = FILE_BYTES) -> str:
-        """A plain file's sha256; for a picture above `largest`, which nobody is going to read, its size."""
+        """A plain file's sha256; for a picture above `largest`, which is never read, its size."""
         key = str(path.absolute())
-        with suppress(OSError):  # is said where it is opened
+        with suppress(OSError):  # reported where it is opened
             entry = path.stat()
-            if isinstance(found := self.known.get(key), list) and found[:-1] == _stamp(entry):
-                return str(found[-1])
+            if isinstance(remembered := self.known.get(key), list) and remembered[:-1] == _stamp(entry):
+                return str(remembered[-1])
             if entry.st_size > largest < FILE_BYTES and stat.S_ISREG(entry.st_mode):
                 return f"{entry.st_size} bytes"
         with open_plain(path, FILE_BYTES) as file:
             entry = os.fstat(file.fileno())
             sha256 = digest_of(file, progress, f"hashing {path.name}").hexdigest()
+        self._keep(key, entry, sha256)
+        return sha256
+
+    def about(self, path: Path, what: str, find: Callable[[], str]) -> str:
+        """`find()`, a text that follows from a file's content, remembered under `what` as its sha256 is."""
+        key = f"{path.absolute()} ({what})"
+        entry = path.stat()
+        if isinstance(remembered := self.known.get(key), list) and remembered[:-1] == _stamp(entry):
+            return str(remembered[-1])
+        text = find()
+        self._keep(key, entry, text)
+        return text
+
+    def _keep(self, key: str, entry: os.stat_result, text: str) -> None:
         # A file written just now could change again within the clock's tick and keep its stamp.
         if time.time_ns() - entry.st_ctime_ns > 2_000_000_000:
-            self.known[key], self.changed = [*_stamp(entry), sha256], True
-        return sha256
+            self.known[key], self.changed = [*_stamp(entry), text], True
 
     def __exit__(self, *failure: object) -> None:
         if not self.changed:
             return
-        temporary = self.cache.with_name(f"{self.cache.name}.{os.getpid()}.tmp")
         with suppress(OSError):  # no room, or no permission: hashed again the next time
-            try:
-                self.cache.parent.mkdir(parents=True, exist_ok=True)
+            self.cache.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(self.cache) as temporary:
                 temporary.write_text(json.dumps(self.known), encoding="utf-8")
-                temporary.replace(self.cache)
-            finally:
-                temporary.unlink(missing_ok=True)

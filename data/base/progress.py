@@ -1,4 +1,4 @@
-"""How long work tells how far it is: a plain function, so that neither tqdm nor Luigi is known here."""
+"""How long work reports its progress: a plain function, so that data/ needs neither tqdm nor Luigi."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ Progress = Callable[[int, int, str], None]
 
 
 def silent(done: int, total: int, note: str = "") -> None:
-    """The default: nobody is watching."""
+    """The default: report nothing."""
 
 
 def portion(progress: Progress, before: int, total: int) -> Progress:
-    """For one of several pieces of work, `before` units of all `total` done: tells how far all of them are."""
+    """The progress of one of several pieces of work, reported as that of all: `before` of `total` units are done."""
 
     def tell(done: int, _: int, note: str = "") -> None:
         progress(before + done, total, note)

@@ -1,4 +1,4 @@
-"""Files on storage that may fail for a moment, as a network's does: a read is tried again before it ends the run."""
+"""Files on storage that may fail for a moment, such as a network's: a read is retried before it ends the run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,22 +27,34 @@ _Result = TypeVar("_Result")
 
 
 def open_file(path: Path, opener: Callable[[str, int], int] | None = None) -> io.BufferedReader:
-    """A file to read, whose opening and reads are tried again while the storage fails.
+    """Open a file to read; opening and reads are retried while the storage fails.
 
-    DataError, from here or from any read, where it can't be read all the same: then nothing is known of its content.
-    `opener`: as of `open`.
+    DataError, from here or from any read, if it still can't be read: its content is then unknown.
+    `opener`: as for `open`.
     """
     return io.BufferedReader(persist(path, lambda: _File(path, opener=opener)))
 
 
 class _File(io.FileIO):
-    """Only reads can fail so; seeking asks no disk."""
+    """Only reads are retried; seeking does not touch the disk."""
 
     def readinto(self, buffer: Any) -> int:
         return persist(Path(os.fsdecode(self.name)), lambda: os.readv(self.fileno(), [buffer]))  # type: ignore[arg-type]
 
     read = io.RawIOBase.read  # type: ignore[assignment]  # FileIO's own ones do not go through readinto
     readall = io.RawIOBase.readall
+
+
+def read_at(path: Path, handle: int, offset: int, length: int) -> bytes:
+    """`length` bytes at `offset` of an open file, fewer only where it ends; any number of threads may call it at once.
+
+    `path` is named in the DataError if it can't be read.
+    """
+    pieces: list[bytes] = []
+    while length and (piece := persist(path, partial(os.pread, handle, length, offset))):
+        pieces.append(piece)
+        offset, length = offset + len(piece), length - len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def persist(path: Path, attempt: Callable[[], _Result]) -> _Result:

@@ -13,7 +13,7 @@ from data.base.words import nearest
 
 @dataclass(frozen=True)
 class Source:
-    """One file: its name, where it can be had, and what proves that it is the right one."""
+    """One file: its name, its addresses, and what proves that it is the right one."""
 
     name: str
     file: str
@@ -25,11 +25,22 @@ class Source:
     bytes: int | None = None
     licence: str = ""
     made_by: str | None = None  # a stage makes the file ("sample", "own:mine"): nothing to download
-    path: Path | None = None  # one's own file or folder, used where it is
+    path: Path | None = None  # your own file or folder, used where it is
+    about_mb: int | None = None  # for `plan`; nothing is compared with it
+
+    @property
+    def size(self) -> int | None:
+        """Bytes, exact where they are known, else about."""
+        return self.bytes or (self.about_mb * 1_000_000 if self.about_mb else None)
+
+    @property
+    def restriction(self) -> str:
+        """The licence, where it forbids a use."""
+        return self.licence if "not for commercial use" in self.licence else ""
 
     @property
     def identity(self) -> str:
-        """What goes into a fingerprint. A path's follows its content: see data.download.local_copies."""
+        """What goes into a fingerprint. For a path that depends on its content: see data.download.local_copies."""
         if self.made_by:
             return f"made by {self.made_by}: {self.file}"
         return self.sha256 or self.sha256_prefix or f"unpinned: {self.file}"
@@ -47,7 +58,8 @@ class ImageSet:
     "numbers": the numbers that the names end in, or refused (official questions ask by image_id);
     "numbers or paths": those if each name has one of its own, else 1..N by sorted path (official questions of [own],
     which may name their file; ConvertOwnData refuses those that ask by image_id then).
-    `images`, where published, is how many there must be.
+    `images`, where published, is how many there must be. `pictures`: where each is served by itself, under these
+    addresses and its name in the zip.
     """
 
     name: str
@@ -55,10 +67,25 @@ class ImageSet:
     images: int | None
     prefix: str
     ids: Ids = "paths"
+    pictures: tuple[str, ...] = ()
+
+    def member(self, image_id: int) -> str:
+        """The name that COCO's zips give a picture: train2014/COCO_train2014_000000000009.jpg."""
+        return f"{Path(self.source.file).stem}/{self.prefix}{image_id:012}.jpg"
+
+    @property
+    def picture_bytes(self) -> int:
+        """The mean size of a picture in its archive; 0 where the catalog does not tell."""
+        return (self.source.bytes or 0) // (self.images or 1)
+
+    @property
+    def directory_bytes(self) -> int:
+        """About what the archive's directory takes, which is read first: 111 bytes a picture in COCO's."""
+        return 111 * (self.images or 0)
 
     @property
     def identity(self) -> dict[str, str]:
-        """What goes into the fingerprint of whatever tells pictures by their id: nothing where nobody asks by it."""
+        """What goes into the fingerprints of stages that use picture ids: nothing where the ids do not matter."""
         return {} if self.ids == "paths" else {"ids": self.ids}
 
 
@@ -93,7 +120,7 @@ SEED_FILES = ("data_img.h5", "data_prepro.h5", "data_prepro.json")
 class ReadyMade:
     """The original project's three files, in a zip or a folder, that take the place of pictures and texts.
 
-    `annotated_by` is the dataset whose annotations judge them; `settles` are flags that they leave no choice in.
+    `annotated_by` is the dataset whose annotations judge them; `settles`: flags whose values they fix.
     """
 
     path: Path
@@ -103,7 +130,7 @@ class ReadyMade:
 
 @dataclass(frozen=True)
 class Own:
-    """Tables of one's own questions (.csv, .jsonl, or .json in the official format, with `annotations`).
+    """Tables of your own questions (.csv, .jsonl, or .json in the official format, with `annotations`).
 
     Each by its split; or one under "", which is split by picture: `val` is the share of pictures held out.
     """
@@ -116,7 +143,10 @@ class Own:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Base splits by name, unions of them (trainval), defaults of other flags, results of others."""
+    """Base splits by name, unions of them (trainval), defaults of other flags, results of others.
+
+    `models`: the defaults that hold for one model alone, by its name.
+    """
 
     name: str
     splits: dict[str, Split]
@@ -124,9 +154,16 @@ class Dataset:
     humans: int | None  # answers that every question must have; None = one to any number
     defaults: dict[str, str]
     published: tuple[Published, ...]
-    seed: dict[str, float]  # the figures of the Keras re-write, where it has some
+    seed: dict[str, float]  # the figures of the Keras port, where it has any
     ready_made: ReadyMade | None = None
     own: Own | None = None
+    models: dict[str, dict[str, str]] = field(default_factory=dict)
+    part_of: str | None = None  # the dataset whose files it reads, and whose pictures it has some of
+
+    @property
+    def whole(self) -> str:
+        """The name of the dataset that the files belong to."""
+        return self.part_of or self.name
 
     def parts(self, split: str) -> tuple[str, ...]:
         """The base splits that `split` consists of: trainval → (train, val). DataError if unknown."""
@@ -163,7 +200,7 @@ class Glove:
 
 @dataclass(frozen=True)
 class Catalog:
-    """All of it. The functions below ask the one in force."""
+    """The whole catalog. data/catalog/sources.py finds entries in the one in force."""
 
     image_sets: dict[str, ImageSet] = field(default_factory=dict)
     datasets: dict[str, Dataset] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""By which rule each image set gives its pictures their ids (see sources.ImageSet): who asks about them decides."""
+"""The rule by which an image set gives its pictures ids (see entries.ImageSet): the questions about them decide."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _rule_needed(split: Split, whole: Catalog) -> Ids:
 
 
 def _maker(split: Split, whole: Catalog) -> Dataset | None:
-    """The dataset of one's own whose converted questions a split reads."""
+    """The dataset of your own whose converted questions a split reads."""
     kind, _, name = (split.questions.made_by or "").partition(":")
     return whole.datasets.get(name) if kind == "own" else None
 

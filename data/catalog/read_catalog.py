@@ -1,19 +1,17 @@
-"""Reads catalog files: data/catalog/catalog.toml, and those of one's own data that are put beside it.
+"""Reads catalog files: data/catalog/catalog.toml, and those of your own data that are put beside it.
 
-Every entry is checked, so that a slip in a hand-written file is answered by its name and not by a traceback.
+Every entry is checked, so that a mistake in a hand-written file is named and does not end in a traceback.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from data.base.errors import DataError
-from data.base.files import SETTINGS_BYTES, read_text
+from data.base.words import visible
 from data.catalog.entries import (
     Catalog,
     Dataset,
@@ -27,76 +25,31 @@ from data.catalog.entries import (
     find,
 )
 from data.catalog.picture_id_rules import settle_ids
+from data.catalog.toml_files import Table
 
-SOURCE = "file origin urls sha256 sha256_prefix bytes licence made_by path"
+OWN_TABLES = (".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson", ".json", ".zip")
 
-
-class _Table:
-    """One table of a file, by its name in messages."""
-
-    def __init__(self, path: Path, name: str, values: Any, keys: str = "") -> None:
-        """`keys`: what may stand in it (a misspelt one would be ignored in silence); "" = any name."""
-        self.path, self.name = path, name
-        if not isinstance(values, dict):
-            raise self.wrong(f"expected a table, found {values!r}")
-        self.values: dict[str, Any] = values
-        for key in values if keys else ():
-            find(key, dict.fromkeys(keys.split()), f"setting ({path}: {name})")
-
-    def wrong(self, why: str) -> DataError:
-        return DataError(f"{self.path}: {self.name}: {why}")
-
-    def get(self, key: str, kind: type, default: Any = None) -> Any:
-        value = self.values.get(key, default)
-        if kind is float and isinstance(value, int):
-            value = float(value)  # TOML's 54 is as good as 54.0
-        if key in self.values and (not isinstance(value, kind) or isinstance(self.values[key], bool)):
-            raise self.wrong(f"{key} = {value!r}: expected {kind.__name__}")
-        return value
-
-    def each(self, key: str, kind: type) -> dict[str, Any]:
-        """A table whose values are all of one kind."""
-        inner = self.table(key)
-        return {name: inner.get(name, kind) for name in inner.values}
-
-    def flags(self, key: str) -> dict[str, str]:
-        """A table of flags as the command line would have them: epochs = 3 is as good as epochs = "3"."""
-        inner = self.table(key)
-        for name, value in inner.values.items():
-            if not isinstance(value, str | int | float):
-                raise inner.wrong(f"{name} = {value!r}: expected a text, a number, true or false")
-        return {
-            name: str(value).lower() if isinstance(value, bool) else str(value)
-            for name, value in inner.values.items()
-        }
-
-    def strings(self, key: str) -> tuple[str, ...]:
-        found = self.get(key, list, [])
-        if not all(isinstance(text, str) for text in found):
-            raise self.wrong(f"{key} = {found!r}: expected a list of texts")
-        return tuple(found)
-
-    def table(self, key: str, keys: str = "") -> _Table:
-        return _Table(self.path, f"{self.name}.{key}" if self.name else key, self.values.get(key, {}), keys)
-
-    def tables(self, key: str, keys: str = "") -> dict[str, _Table]:
-        inner = self.table(key)
-        return {name: inner.table(name, keys) for name in inner.values}
+SOURCE = "file origin urls sha256 sha256_prefix bytes licence made_by path about_mb"
 
 
 def load(*paths: Path) -> Catalog:
     """Read TOML files into one catalog. DataError names the file and the entry that is wrong."""
     whole = Catalog()
-    origins: dict[str, _Table] = {}
+    origins: dict[str, Table] = {}
     for path in paths:
-        file = _Table(path, "", _read(path), "origins image_sets datasets glove weights ready_made own")
-        origins |= file.tables("origins", "bases licence")
+        file = Table.of(path, "origins image_sets datasets glove weights ready_made own")
+        origins |= file.tables("origins", "bases licence pictures")
         for kind, entries in _entries(file, origins).items():
             known = getattr(whole, kind)
             for twice in sorted(known.keys() & entries.keys()):
                 raise DataError(f"{path}: {twice!r} is stated already by another catalog file; rename it")
             known.update(entries)
-        for name, table in file.tables("own", "pictures questions annotations val seed defaults").items():
+        for name, table in file.tables("datasets").items():
+            if "part_of" in table.values:
+                whole.datasets[name] = _part(whole.datasets[name], table, whole.datasets)
+        for name, table in file.tables(
+            "own", "pictures questions annotations val seed defaults models"
+        ).items():
             _add_own(name, table, whole)
         for name, table in file.tables("ready_made", "path annotated_by answers").items():
             if name in whole.datasets:
@@ -107,20 +60,12 @@ def load(*paths: Path) -> Catalog:
     return whole
 
 
-def _read(path: Path) -> Any:
-    content = read_text(path, SETTINGS_BYTES)
-    try:
-        return tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"{path}: can't read the catalog: {error}") from error
-
-
-def _entries(file: _Table, origins: dict[str, _Table]) -> dict[str, dict[str, Any]]:
+def _entries(file: Table, origins: dict[str, Table]) -> dict[str, dict[str, Any]]:
     gloves: dict[str, Glove] = {}
     for name, table in file.tables("glove", f"{SOURCE} members words").items():
         gloves |= _gloves(name, table, origins)
-    image_sets = file.tables("image_sets", f"{SOURCE} images prefix")
-    datasets = file.tables("datasets", "splits unions humans defaults published")
+    image_sets = file.tables("image_sets", f"{SOURCE} images prefix pictures")
+    datasets = file.tables("datasets", "splits unions humans defaults models published part_of")
     weights = file.tables("weights", SOURCE)
     return {
         "image_sets": {name: _image_set(name, table, origins) for name, table in image_sets.items()},
@@ -130,10 +75,10 @@ def _entries(file: _Table, origins: dict[str, _Table]) -> dict[str, dict[str, An
     }
 
 
-def _source(name: str, table: _Table, origins: dict[str, _Table]) -> Source:
+def _source(name: str, table: Table, origins: dict[str, Table]) -> Source:
     file, licence, own = table.get("file", str, ""), table.get("licence", str, ""), table.get("path", str)
     if own:
-        path = table.path.parent / os.path.expanduser(own)
+        path = table.located("path", own)
         return Source(name, file or path.name, path=path, licence=licence)
     if not file or file in (".", "..") or re.search(r"[/\\\0]", file):
         raise table.wrong(f"file = {file!r} is not a plain file name")
@@ -145,22 +90,28 @@ def _source(name: str, table: _Table, origins: dict[str, _Table]) -> Source:
     if not urls and not made_by:
         raise table.wrong("none of origin, urls, path, made_by says where it comes from")
     whole, prefix = _hex(table, "sha256", 64), _hex(table, "sha256_prefix", 8)
-    return Source(name, file, urls, whole, prefix, table.get("bytes", int), licence, made_by)
+    size, about = table.get("bytes", int), table.get("about_mb", int)
+    return Source(name, file, urls, whole, prefix, size, licence, made_by, about_mb=about)
 
 
-def _hex(table: _Table, key: str, digits: int) -> str | None:
+def _hex(table: Table, key: str, digits: int) -> str | None:
     value: str | None = table.get(key, str)
     if value is not None and not re.fullmatch(rf"[0-9a-f]{{{digits}}}", value):
         raise table.wrong(f"{key} = {value!r}: expected {digits} lower-case hex digits")
     return value
 
 
-def _image_set(name: str, table: _Table, origins: dict[str, _Table]) -> ImageSet:
-    source = _source(name, table, origins)
-    return ImageSet(name, source, table.get("images", int), table.get("prefix", str, ""))
+def _image_set(name: str, table: Table, origins: dict[str, Table]) -> ImageSet:
+    source, prefix = _source(name, table, origins), table.get("prefix", str, "")
+    pictures = table.strings("pictures")
+    if pictures and not prefix:
+        raise table.wrong("pictures: these addresses take COCO's names; expected a prefix beside them")
+    if prefix and "origin" in table.values:
+        pictures = pictures or origins[table.get("origin", str)].strings("pictures")
+    return ImageSet(name, source, table.get("images", int), prefix, pictures=pictures)
 
 
-def _dataset(name: str, table: _Table, origins: dict[str, _Table]) -> Dataset:
+def _dataset(name: str, table: Table, origins: dict[str, Table]) -> Dataset:
     splits = {
         split: _split(f"{name} {split}", split, inner, origins)
         for split, inner in table.tables("splits", "image_set questions annotations").items()
@@ -175,10 +126,28 @@ def _dataset(name: str, table: _Table, origins: dict[str, _Table]) -> Dataset:
         table.flags("defaults"),
         tuple(_published(published, line) for line in published.get("lines", list, [])),
         published.each("seed", float),
+        models=_of_models(table),
+        part_of=table.get("part_of", str),
     )
 
 
-def _ready_made(name: str, table: _Table, datasets: dict[str, Dataset]) -> Dataset:
+def _part(part: Dataset, table: Table, datasets: dict[str, Dataset]) -> Dataset:
+    """The part with the splits, and all else that is told of them, of the dataset that it is a part of."""
+    of = find(table.get("part_of", str), datasets, f"dataset ({table.path}: {table.name}.part_of)")
+    if of.part_of or table.values.keys() - {"part_of", "defaults", "models"}:
+        raise table.wrong(
+            f"part_of = {of.name!r}: expected a whole dataset, and beside it defaults and models alone"
+        )
+    return replace(of, name=part.name, defaults=part.defaults, models=part.models, part_of=of.name)
+
+
+def _of_models(table: Table) -> dict[str, dict[str, str]]:
+    """Defaults by model."""
+    models = table.table("models")
+    return {name: models.flags(name) for name in models.values}
+
+
+def _ready_made(name: str, table: Table, datasets: dict[str, Dataset]) -> Dataset:
     """The dataset that annotates it, with the files' questions and features. The original's are VGG-19's fc7; its
     training half has the consensus answers only, its other half is judged."""
     path, answers = table.get("path", str), table.get("answers", int)
@@ -188,15 +157,25 @@ def _ready_made(name: str, table: _Table, datasets: dict[str, Dataset]) -> Datas
     of = find(annotated_by, datasets, f"dataset ({table.path}: {table.name})")
     settles = {
         **{"train_split": "train", "eval_split": "val", "task": "open-ended", "target": "consensus"},
-        **{"backbone": "vgg19", "layer": "fc7", "weights": "pretrained", "answers": str(answers)},
+        "hold_out": "0",  # there are no ten answers to judge by
+        **{
+            "backbone": "vgg19",
+            "layer": "fc7",
+            "image_size": "",
+            "weights": "pretrained",
+            "answers": str(answers),
+            "limit_pictures": "0",
+        },
     }
     splits = {split: of.split(split) for split in ("train", "val")}
     ready = ReadyMade(table.path.parent / path, annotated_by, settles)
     return replace(of, name=name, splits=splits, unions={}, published=(), seed={}, ready_made=ready)
 
 
-def _add_own(name: str, table: _Table, whole: Catalog) -> None:
-    """Pictures and tables of one's own: an image set, or one a split, and a dataset of train and val."""
+def _add_own(name: str, table: Table, whole: Catalog) -> None:
+    """Pictures and tables of your own: an image set, or one a split, and a dataset of train and val."""
+    if visible(name) != name:  # it is printed by Luigi, too
+        raise table.wrong("control characters stand in the name; rename it")
     pictures = _own_paths(table, "pictures")
     image_sets = {split: f"{name}-{split}" if split else name for split in pictures}
     if name in whole.datasets or whole.image_sets.keys() & set(image_sets.values()):
@@ -215,23 +194,24 @@ def _add_own(name: str, table: _Table, whole: Catalog) -> None:
         splits[split] = Split(split, image_set, questions, members, None, annotations, None)
     unions: dict[str, tuple[str, ...]] = {"trainval": ("train", "val")}
     defaults = table.flags("defaults")
-    whole.datasets[name] = Dataset(name, splits, unions, None, defaults, (), {}, own=own)
+    models = _of_models(table)
+    whole.datasets[name] = Dataset(name, splits, unions, None, defaults, (), {}, own=own, models=models)
 
 
-def _own_tables(table: _Table, per_split: bool) -> Own:
+def _own_tables(table: Table, per_split: bool) -> Own:
     questions = _own_paths(table, "questions")
-    official = {path.suffix.lower() for path in questions.values()} == {".json"}
-    annotations = _own_paths(table, "annotations") if official else {}
+    annotations = _own_paths(table, "annotations") if "annotations" in table.values else {}
     if per_split and "" in questions:
         raise table.wrong("pictures of each split need questions of each: { train = ..., val = ... }")
-    if not official and (
-        wrong := [p for p in questions.values() if p.suffix.lower() not in (".csv", ".jsonl")]
-    ):
-        raise table.wrong(
-            f"questions: {wrong[0].name}: expected .csv, .jsonl, or .json in the official format"
-        )
-    if official != ("annotations" in table.values) or (official and annotations.keys() != questions.keys()):
-        raise table.wrong("annotations: official questions (.json) need one file each, other tables none")
+    if annotations and annotations.keys() != questions.keys():
+        raise table.wrong("annotations: official questions need one file each")
+    kinds = (".json", ".zip") if annotations else OWN_TABLES
+    for path in [*questions.values(), *annotations.values()]:
+        if not path.name.lower().removesuffix(".gz").endswith(kinds):
+            named = f"{', '.join(kinds)} (or one of these as .gz)"
+            raise table.wrong(
+                f"{path.name}: expected {named}; a spreadsheet is saved as CSV by its own program"
+            )
     if "" not in questions and (idle := {"val", "seed"} & table.values.keys()):
         raise table.wrong(f"{min(idle)} does nothing where questions has a file for each split; leave it out")
     val, seed = table.get("val", float, 0.2), table.get("seed", int, 0)
@@ -240,7 +220,7 @@ def _own_tables(table: _Table, per_split: bool) -> Own:
     return Own(questions, annotations, val, seed)
 
 
-def _own_paths(table: _Table, key: str) -> dict[str, Path]:
+def _own_paths(table: Table, key: str) -> dict[str, Path]:
     """One path under "", or those of train and val. A relative one starts at the file that states it."""
     value = table.values.get(key)
     if isinstance(value, str):
@@ -249,19 +229,19 @@ def _own_paths(table: _Table, key: str) -> dict[str, Path]:
         inner = table.table(key, "train val")
         stated = {split: inner.get(split, str) for split in inner.values}
     if stated.keys() not in ({""}, {"train", "val"}) or not all(stated.values()):
-        found = f"{key} is missing" if value is None else f"{key} = {value!r}"
-        raise table.wrong(f'{found}: expected a path, or {{ train = "...", val = "..." }}')
-    return {split: table.path.parent / os.path.expanduser(path) for split, path in stated.items()}
+        problem = f"{key} is missing" if value is None else f"{key} = {value!r}"
+        raise table.wrong(f'{problem}: expected a path, or {{ train = "...", val = "..." }}')
+    return {split: table.located(key, path) for split, path in stated.items()}
 
 
-def _published(table: _Table, values: Any) -> Published:
+def _published(table: Table, values: Any) -> Published:
     keys = "model trained_on split task"
-    line = _Table(table.path, f"{table.name}.lines", values, f"{keys} accuracy")
+    line = Table(table.path, f"{table.name}.lines", values, f"{keys} accuracy")
     model, trained_on, split, task = (line.get(key, str, "") for key in keys.split())
     return Published(model, trained_on, split, task, line.get("accuracy", float, 0.0))
 
 
-def _split(title: str, name: str, table: _Table, origins: dict[str, _Table]) -> Split:
+def _split(title: str, name: str, table: Table, origins: dict[str, Table]) -> Split:
     questions = table.table("questions", f"{SOURCE} members count")
     annotations = table.table("annotations", f"{SOURCE} member") if "annotations" in table.values else None
     return Split(
@@ -278,7 +258,7 @@ def _split(title: str, name: str, table: _Table, origins: dict[str, _Table]) -> 
     )
 
 
-def _gloves(name: str, table: _Table, origins: dict[str, _Table]) -> dict[str, Glove]:
+def _gloves(name: str, table: Table, origins: dict[str, Table]) -> dict[str, Glove]:
     source, words = _source(name, table, origins), table.get("words", int)
     names = {member: member.removesuffix(".txt") for member in table.table("members").values}
     return {

@@ -16,9 +16,12 @@ import h5py
 
 
 @contextmanager
-def create(path: Path) -> Iterator[h5py.File]:
-    """A new HDF5 file to fill. OSError, when all was closed, if the system refused any of its bytes."""
-    with _Disk(path, "w+") as disk:
+def create(path: Path | int) -> Iterator[h5py.File]:
+    """A new HDF5 file to fill, at a path or in an open file, which stays open.
+
+    OSError, after everything is closed, if the system refused any of its bytes.
+    """
+    with _Disk(path, "w+", closefd=not isinstance(path, int)) as disk:
         try:
             with h5py.File(disk, "w", track_order=False) as file:
                 yield file
@@ -28,7 +31,7 @@ def create(path: Path) -> Iterator[h5py.File]:
 
 
 class _Disk(io.FileIO):
-    """Takes every byte, and remembers the first refusal: HDF5 sees none, and so always closes well."""
+    """Takes every byte, and remembers the first refusal: HDF5 never sees one, so it always closes properly."""
 
     refused: OSError | None = None
 
@@ -39,12 +42,16 @@ class _Disk(io.FileIO):
             while left and not self.refused:
                 left = left[super().write(left) :]
         except OSError as error:
-            self.refused = OSError(error.errno, error.strerror, str(self.name))
+            self._refuse(error)
         return size
 
     def truncate(self, size: int | None = None) -> int:
         try:
             return super().truncate(size)
         except OSError as error:
-            self.refused = self.refused or OSError(error.errno, error.strerror, str(self.name))
+            self._refuse(error)
             return size or 0
+
+    def _refuse(self, error: OSError) -> None:
+        where = None if isinstance(self.name, int) else str(self.name)
+        self.refused = self.refused or OSError(error.errno, error.strerror, where)

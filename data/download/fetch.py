@@ -9,17 +9,15 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit
 
 from data.base.errors import DataError
 from data.base.progress import Progress, silent
 from data.catalog.entries import Source
-from data.download.local_copies import local_copy, mismatch, verify_file
-from data.download.responses import (
-    shown,
-)
+from data.download.local_copies import addresses, local_copy, mismatch, verify_file
+from data.download.responses import shown
 from data.download.resume import open_part
-from data.download.transfer import Job, Patience
+from data.download.transfer import Job
+from data.download.watch import Patience
 
 __all__ = ["Fetched", "Patience", "download", "local_copy", "verify_file"]
 
@@ -50,7 +48,7 @@ def download(
     own addresses. Two runs at once: the second waits and takes what the first has fetched.
     DataError: no address gave the right file (each is named, with found and expected), or there is no room.
     """
-    addresses = _addresses(source, mirror)
+    every = addresses(source, mirror)
     failures: list[str] = []
     try:
         while True:
@@ -59,24 +57,15 @@ def download(
                 if part.taken and mismatch(source, part.sha256, part.size):
                     continue
                 job = Job(source, part, progress, patience or Patience())
-                url = "another run" if part.taken else job.fetch(addresses, failures)
+                url = "another run" if part.taken else job.fetch(every, failures)
                 part.finish(destination)
                 return Fetched(part.sha256, part.size, shown(url), job.transferred, tuple(failures))
     except OSError as error:
-        hint = "make room; " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        where = error.filename or part_dir
-        raise DataError(
-            f"{source.file}: can't be written to {where}: {error.strerror}; {hint}what arrived is kept"
-        ) from error
+        raise not_written(source.file, error, part_dir) from error
 
 
-def _addresses(source: Source, mirror: str | None) -> list[str]:
-    if source.made_by or source.path:
-        raise DataError(f"{source.name}: {source.file} is not downloaded, it is made or already here")
-    own = [f"{mirror.rstrip('/')}/{quote(source.file)}"] if mirror else []
-    for url in (every := [*own, *source.urls]):
-        if urlsplit(url).scheme not in ("http", "https", "file"):
-            raise DataError(
-                f"{source.name}: {url}: expected an address that begins with https://, http:// or file://"
-            )
-    return every
+def not_written(file: str, error: OSError, part_dir: Path) -> DataError:
+    """What the system refused, for a transfer whose bytes gather in `part_dir`."""
+    hint = "make room; " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    where = error.filename or part_dir
+    return DataError(f"{file}: can't be written to {where}: {error.strerror}; {hint}what arrived is kept")

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
 _HTML = re.compile(rb"\s*<(!doctype html|html|head|\?xml)", re.IGNORECASE)
 _TITLE = re.compile(rb"<title[^>]*>\s*(.{1,80}?)\s*</title>", re.IGNORECASE | re.DOTALL)
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.IGNORECASE)
 _FIRST_BYTES = {".zip": b"PK\3\4"}
 
 
@@ -23,25 +23,54 @@ class Hitch(Exception):
         super().__init__(why)
         self.wait = wait
 
+    def given_up(self, attempts: int) -> str:
+        """The message after so many attempts in a row that brought nothing."""
+        return f"gave up after {attempts} fruitless attempts: {self}"
+
+
+class Busy(Hitch):
+    """The server answers no request, or asks to come again: it may allow fewer connections."""
+
+
+class Unreached(Hitch):
+    """No way to the host, which this process has never reached. `at_once`: the system said so without a wait."""
+
+    def __init__(self, why: str, at_once: bool) -> None:
+        super().__init__(why)
+        self.at_once = at_once
+
+    def given_up(self, attempts: int) -> str:
+        return f"can't be reached: {self}"
+
 
 class Refused(Exception):
-    """This address does not give the file; the next one may."""
+    """This address does not have the file; the next one may."""
 
 
 def shown(url: str) -> str:
     """An address as it may be printed and stored: without user name and password."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # not an address, such as http://[::1
+        scheme, _, rest = url.partition("://")
+        return f"{scheme}://{rest.rsplit('@', 1)[-1]}"
     return parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1]).geturl()
 
 
 def content_range(headers: Mapping[str, str]) -> tuple[int, int, int | None] | None:
-    """A 206's (first byte, byte after the last, length of the file if told); None if it is said wrongly."""
-    found = _RANGE.fullmatch(headers.get("Content-Range", "").strip())
-    if not found:
+    """A 206's (first byte, byte after the last, length of the file if told); None if it is malformed."""
+    match = _RANGE.fullmatch(headers.get("Content-Range", "").strip())
+    if not match:
         return None
-    start, end = int(found[1]), int(found[2]) + 1
-    total = None if found[3] == "*" else int(found[3])
+    start, end = int(match[1]), int(match[2]) + 1
+    total = None if match[3] == "*" else int(match[3])
     return (start, end, total) if start < end and (total is None or end <= total) else None
+
+
+def unencoded(headers: Mapping[str, str]) -> bool:
+    """Are the bytes those of the file itself? `identity`, in any case and however often, is not an encoding."""
+    stated = headers.get("Content-Encoding", "").lower().split(",")
+    return all(name.strip() in ("", "identity") for name in stated)
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
@@ -68,7 +97,7 @@ def _seconds_until(date: str) -> float:
 
 def not_the_file(file: str, headers: Mapping[str, str], head: bytes) -> str:
     """What was found instead of `file` (a portal's web page) by the first bytes; "" = nothing is wrong."""
-    if _HTML.match(head) or headers.get("Content-Type", "").startswith("text/html"):
+    if _HTML.match(head) or headers.get("Content-Type", "").lower().startswith("text/html"):
         title = _TITLE.search(head)
         named = f" titled {title[1].decode(errors='replace')!r}" if title else ""
         return f"found a web page{named}, expected {file}"

@@ -1,4 +1,4 @@
-"""A file on its way here: its bytes so far (.part), their origin (.part.json), and the lock on both."""
+"""A file that is being downloaded: its bytes so far (.part), their origin (.part.json), and the lock on both."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from io import FileIO
 from pathlib import Path
 from typing import IO
 
-from data.base.files import flush, length
+from data.base.files import atomic_write, flush, length
 from data.base.hashes import digest_of
 from data.base.progress import Progress, silent
+from data.base.temporary import lives
 from data.catalog.entries import Source
 
 CHUNK = 1 << 20
+
+BELONGINGS = ("", ".directory", ".directory.json")
+"""The ends of the names of what a part and others keep of a transfer; a part's own .json is about bytes of its own."""
 
 Origin = dict[str, str | int | None]
 
@@ -49,12 +53,15 @@ class Part:
         self.digest = digest_of(self.file, progress, "checking what has arrived")
 
     def write(self, chunk: bytes) -> None:
-        """Add bytes at the end, at once in the kernel's hands: a kill loses none of them."""
-        left = memoryview(chunk)
-        while left:
-            left = left[self.file.write(left) :]
+        """Add bytes at the end, straight to the kernel: a kill loses none of them."""
+        write_all(self.file, chunk)
         self.digest.update(chunk)
         self.size += len(chunk)
+
+    def cut(self, size: int) -> None:
+        """Keep the first `size` bytes only; call `recall` next."""
+        self.file.truncate(size)
+        self.size = size
 
     def restart(self) -> None:
         """Forget every byte."""
@@ -68,9 +75,8 @@ class Part:
         if origin == self.origin:
             return
         self.origin = origin
-        temporary = self._side(".tmp")
-        temporary.write_text(json.dumps(self.origin, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(self._side())
+        with atomic_write(self._side()) as temporary:
+            temporary.write_text(json.dumps(self.origin, indent=1) + "\n", encoding="utf-8")
 
     def changed(self, url: str, etag: str, total: int | None) -> bool:
         """Does an answer with this ETag and length belong to another file than the bytes that are here?"""
@@ -103,8 +109,8 @@ class Part:
             self._side().unlink(missing_ok=True)
         self.file.close()
 
-    def _side(self, more: str = "") -> Path:
-        return self.path.with_name(f"{self.path.name}.json{more}")
+    def _side(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.json")
 
     def _read_origin(self) -> Origin:
         try:
@@ -114,8 +120,15 @@ class Part:
         return origin if isinstance(origin, dict) else {}
 
 
+def write_all(file: FileIO, chunk: bytes) -> None:
+    """Write all of it straight to the kernel."""
+    left = memoryview(chunk)
+    while left:
+        left = left[file.write(left) :]
+
+
 def part_path(folder: Path, source: Source) -> Path:
-    """Where the bytes of a source gather; the names of all that belongs to them begin with this one."""
+    """Where the bytes of a source are gathered; related files have names that begin with this one."""
     pin = source.sha256 or source.sha256_prefix
     key = pin or hashlib.sha256(repr(source.urls).encode()).hexdigest()
     return folder / f"{source.file}.{key[:16]}.part"
@@ -193,28 +206,23 @@ def _adopt(path: Path) -> Path:
     """A part of this process's own, begun with the most that a dead one left: a rename has only one winner."""
     own = f"{path.name}.{socket.gethostname()}."
     mine = path.with_name(f"{own}{os.getpid()}")
-    names = [name for name in os.listdir(path.parent) if name.startswith(own)]
-    dead = [
-        path.with_name(n) for n in names if (pid := n.removeprefix(own)).isdigit() and not _alive(int(pid))
-    ]
+    pids = {
+        name.removeprefix(own).partition(".")[0] for name in os.listdir(path.parent) if name.startswith(own)
+    }
+    dead = [path.with_name(f"{own}{pid}") for pid in pids if pid.isdigit() and not lives(int(pid))]
     for left in sorted(dead, key=length, reverse=True):
-        with suppress(FileNotFoundError):  # another process was faster
-            if mine.exists():
-                left.unlink()
-            else:
-                left.rename(mine)
         left.with_name(f"{left.name}.json").unlink(missing_ok=True)
+        for end in BELONGINGS:
+            _take_over(left.with_name(f"{left.name}{end}"), mine.with_name(f"{mine.name}{end}"))
     return mine
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
+def _take_over(left: Path, mine: Path) -> None:
+    with suppress(FileNotFoundError):  # there is none, or another process was faster
+        if mine.exists():
+            left.unlink()
+        else:
+            left.rename(mine)
 
 
 def _link(file: IO[bytes], destination: Path) -> None:
@@ -224,8 +232,7 @@ def _link(file: IO[bytes], destination: Path) -> None:
         os.link(f"/proc/self/fd/{file.fileno()}", destination, src_dir_fd=file.fileno())
     except OSError:
         file.seek(0)
-        with _temporary(destination) as copy:
-            shutil.copyfileobj(file, copy, CHUNK)
+        _copy(file, destination)
 
 
 def _move(path: Path, destination: Path) -> None:
@@ -234,19 +241,11 @@ def _move(path: Path, destination: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        with path.open("rb") as file, _temporary(destination) as copy:
-            shutil.copyfileobj(file, copy, CHUNK)
+        with path.open("rb") as file:
+            _copy(file, destination)
         path.unlink()
 
 
-@contextmanager
-def _temporary(destination: Path) -> Iterator[IO[bytes]]:
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as copy:
-            yield copy
-            copy.flush()
-            os.fsync(copy.fileno())
-        temporary.replace(destination)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _copy(file: IO[bytes], destination: Path) -> None:
+    with atomic_write(destination) as temporary, temporary.open("wb") as copy:
+        shutil.copyfileobj(file, copy, CHUNK)

@@ -1,84 +1,63 @@
-"""One file's way here: attempts, patience, ranges, and servers that lie."""
+"""How one file arrives: attempts, patience, ranges, and servers that lie."""
 
 from __future__ import annotations
 
-import http.client
 import itertools
 import os
 import shutil
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from random import uniform
 
 import requests
-import tenacity
-import urllib3
 
 from data.base.errors import DataError
 from data.base.files import FILE_BYTES, check_plain, open_plain
 from data.base.progress import Progress
 from data.catalog.entries import Source
+from data.download.attempts import FRUITFUL, Attempts, Pace
+from data.download.line import Line, check_busy, check_served
 from data.download.local_copies import file_path, mismatch
 from data.download.responses import (
-    TEMPORARY,
     Hitch,
     Refused,
     chunks,
     content_length,
     content_range,
     not_the_file,
-    reason,
-    retry_after,
     shown,
 )
 from data.download.resume import CHUNK, Part
-
-FRUITFUL = 1 << 16  # an attempt that brings this many bytes more gives its address fresh patience
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long one address is given. Seconds; `attempts` counts those in a row that brought nothing."""
-
-    attempts: int = 7
-    connect: float = 15.0
-    silence: float = 60.0  # without a byte, and the window over which `slowest` is averaged
-    slowest: float = 1024.0  # bytes a second: below it, a new connection is tried
-    first_wait: float = 1.0
-    longest_wait: float = 120.0
+from data.download.watch import Patience
 
 
 class Job:
-    """One file's way here: the part, and how many fruitless attempts there were in a row."""
+    """The transfer of one file: its part, and the connection that it uses."""
 
     def __init__(self, source: Source, part: Part, progress: Progress, patience: Patience) -> None:
         self.source, self.part, self.progress, self.patience = source, part, progress, patience
-        self.session = requests.Session()
-        self.transferred = self.fruitless = 0
-        self.furthest = 0
+        self.line = Line(patience, self.say)
+        self.transferred = self.furthest = 0
 
     def fetch(self, addresses: list[str], failures: list[str]) -> str:
         """Try each address in turn; returns the one that gave the right file."""
         self.check_room(self.source.bytes)
-        with self.session:
+        with self.line:
             for url in addresses:
                 try:
                     self.verified(url)
                     return url
                 except Refused as error:
                     failures.append(f"{shown(url)}: {error}")
-                    self.progress(self.part.size, self.source.bytes or 0, failures[-1])
+                    self.say(failures[-1])
         kept = (
             f"{self.part.size:,} bytes that arrived are kept and continued next time. "
             if self.part.size
             else ""
         )
         raise DataError(
-            f"{self.source.name}: {self.source.file} could not be fetched:\n  "
-            + "\n  ".join(failures)
-            + f"\n{kept}If you have the file, say so in luigi.cfg: [sources] mirror = file:///its/folder"
+            f"{self.source.name}: {self.source.file} could not be fetched:",
+            *(f"  {failure}" for failure in failures),
+            f"{kept}If you have the file, say so in luigi.cfg: [sources] mirror = file:///its/folder",
         )
 
     def verified(self, url: str) -> None:
@@ -94,43 +73,27 @@ class Job:
                 raise Refused(why)
 
     def transfer(self, url: str) -> None:
-        self.fruitless, self.furthest = 0, self.part.size
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Hitch),
-            stop=lambda _: self.fruitless >= self.patience.attempts,
-            wait=self.wait,
-            before_sleep=lambda state: self.tell(url, state),
-            reraise=True,
-        )
-        try:
-            retrying(self.attempt, url)
-        except Hitch as error:
-            raise Refused(f"gave up after {self.fruitless} fruitless attempts: {error}") from error
+        """One address, until every byte is here. Patience is renewed by bytes beyond all earlier ones: it ends."""
+        self.furthest = self.part.size
+        attempts = Attempts(self.patience, lambda why: self.say(f"{shown(url)}: {why}"))
 
-    def wait(self, state: tenacity.RetryCallState) -> float:
-        asked = getattr(state.outcome and state.outcome.exception(), "wait", None)
-        if asked is not None:
-            return float(asked)
-        doubled = self.patience.first_wait * 2 ** max(0, self.fruitless - 1)
-        return uniform(0.5, 1.0) * min(doubled, self.patience.longest_wait)
+        def attempt() -> None:
+            try:
+                self.attempt(url)
+            finally:
+                if self.part.size >= self.furthest + FRUITFUL:
+                    attempts.fruitless, self.furthest = 0, self.part.size
 
-    def tell(self, url: str, state: tenacity.RetryCallState) -> None:
-        why = state.outcome.exception() if state.outcome else ""
-        wait = state.next_action.sleep if state.next_action else 0
-        note = f"{shown(url)}: {why}; again in {wait:.0f} s"
+        attempts.until_done(attempt)
+
+    def say(self, note: str) -> None:
         self.progress(self.part.size, self.source.bytes or 0, note)
 
     def attempt(self, url: str) -> None:
-        """One request. Patience is renewed by bytes beyond all earlier ones, so that it ends in any case."""
-        self.fruitless += 1
-        try:
-            if self.complete(url):
-                return
+        """One request, or one look at a folder."""
+        if not self.complete(url):
             path = file_path(url)
             self.copy(url, path) if path is not None else self.receive(url)
-        finally:
-            if self.part.size >= self.furthest + FRUITFUL:
-                self.fruitless, self.furthest = 0, self.part.size
 
     def complete(self, url: str) -> bool:
         """Is every byte here already? Where no hash will tell, bytes of another address are dropped."""
@@ -143,7 +106,7 @@ class Job:
         return bool(self.part.size) and self.part.size == total
 
     def copy(self, url: str, path: Path) -> None:
-        """From a folder of one's own (file://), from where the last copy ended."""
+        """From a folder of your own (file://), from where the last copy ended."""
         try:
             check_plain(path, FILE_BYTES)
         except DataError as error:
@@ -160,34 +123,21 @@ class Job:
 
     def receive(self, url: str) -> None:
         """One HTTP request, from where the part ends."""
-        headers = {"Accept-Encoding": "identity", "User-Agent": "vqa-pipeline"}
+        headers = {}
         if self.part.size:
             headers["Range"] = f"bytes={self.part.size}-"
             if validator := self.part.validator(shown(url)):
                 headers["If-Range"] = validator
-        timeout = (self.patience.connect, self.patience.silence)
-        try:
-            with self.session.get(url, headers=headers, stream=True, timeout=timeout) as response:
-                self.answer(url, response)
-        except (requests.exceptions.SSLError, requests.TooManyRedirects, ValueError) as error:
-            raise Refused(reason(error)) from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
-            raise Hitch(reason(error)) from error
-        except (ConnectionError, TimeoutError) as error:
-            raise Hitch(reason(error)) from error
+        with self.line.get(url, headers) as response:
+            self.answer(url, response)
 
     def answer(self, url: str, response: requests.Response) -> None:
         """Judge the headers before a byte of the part is touched, then read."""
         status, headers = response.status_code, response.headers
-        if status in TEMPORARY:
-            wait = retry_after(headers, self.patience.longest_wait)
-            raise Hitch(f"HTTP {status} {response.reason}", wait)
+        check_busy(response, self.patience)
         if status == 416 and self.part.size:
             return self.nothing_left(headers.get("Content-Range", ""))
-        if status not in (200, 206):
-            raise Refused(f"HTTP {status} {response.reason}")
-        if headers.get("Content-Encoding", "identity") != "identity":
-            raise Refused(f"sends the file in another encoding: {headers['Content-Encoding']}")
+        check_served(response)
         body: Iterator[bytes] = chunks(response.raw, CHUNK)
         end: int | None
         if status == 206:
@@ -195,6 +145,7 @@ class Job:
         else:
             head = self.first(headers, body)
             end = total = content_length(headers)
+            self.check_room(total)
             self.part.restart()  # the server ignores Range, or the file has changed: from zero
             body = itertools.chain([head], body)
         self.check_room(total)
@@ -203,19 +154,19 @@ class Job:
 
     def nothing_left(self, content_range: str) -> None:
         """416: the part is the whole file already, or it is of another file."""
-        if content_range == f"bytes */{self.part.size}":
+        if content_range.lower() == f"bytes */{self.part.size}":
             return
         self.part.restart()
         raise Hitch(f"no bytes after those that arrived ({content_range or 'no length given'}): from zero")
 
     def continued(self, url: str, headers: Mapping[str, str]) -> tuple[int, int | None]:
         """206: (where this answer ends, length of the file); from zero if it is not the same file's."""
-        found, asked = content_range(headers), self.part.size
-        if not found or found[0] != asked or not asked:
+        span, start = content_range(headers), self.part.size
+        if not span or span[0] != start or not start:
             self.part.restart()
             sent = headers.get("Content-Range", "no Content-Range")
-            raise Hitch(f"asked for the bytes from {asked:,}, was sent {sent}: from zero")
-        _, end, total = found
+            raise Hitch(f"asked for the bytes from {start:,}, was sent {sent}: from zero")
+        _, end, total = span
         if total is not None:
             self.check_length(total)
         if self.part.changed(shown(url), headers.get("ETag", ""), total):
@@ -226,40 +177,43 @@ class Job:
     def first(self, headers: Mapping[str, str], body: Iterator[bytes]) -> bytes:
         """200: the first bytes. Refuses a web page and a wrong length while the part is untouched."""
         head = next(body, b"")
+        self.line.check_time()
         if why := not_the_file(self.source.file, headers, head):
             raise Refused(why)
         if (length := content_length(headers)) is not None:
             self.check_length(length)
         return head
 
-    def check_length(self, found: int) -> None:
-        if self.source.bytes not in (None, found):
-            raise Refused(f"found {found:,} bytes, expected {self.source.bytes:,}")
+    def check_length(self, length: int) -> None:
+        if self.source.bytes not in (None, length):
+            raise Refused(f"found {length:,} bytes, expected {self.source.bytes:,}")
 
     def check_room(self, total: int | None) -> None:
+        """DataError where too little is free; Refused where the length is this server's word: another may differ."""
         needed = (self.source.bytes or total or 0) - self.part.size
-        folder = self.part.path.parent
-        free = shutil.disk_usage(folder).free
-        if needed > free:
-            raise DataError(
-                f"{self.source.file}: {needed:,} bytes to come, but {folder} has only {free:,} free"
-            )
+        if why := no_room(self.part.path.parent, needed):
+            raise DataError(f"{self.source.file}: {why}") if self.source.bytes else Refused(why)
 
     def store(self, body: Iterator[bytes], end: int | None, total: int | None, note: str) -> None:
         """Write what comes, up to byte `end`. A Hitch where it comes too slowly or ends before `total`."""
-        mark, since = time.monotonic(), self.part.size
+        pace = Pace(self.patience, self.part.size)
         self.progress(self.part.size, total or 0, note)  # so much came before
         for chunk in body:
+            self.line.watch.renew()
             self.part.write(chunk)
             self.transferred += len(chunk)
             self.progress(self.part.size, total or 0, note)
             if total is not None and self.part.size > total:
-                found = self.part.size
+                received = self.part.size
                 self.part.restart()
-                raise Refused(f"found {found:,} bytes or more, expected {total:,}")
-            if (elapsed := time.monotonic() - mark) > self.patience.silence:
-                if self.part.size - since < self.patience.slowest * elapsed:
-                    raise Hitch(f"slower than {self.patience.slowest:,.0f} bytes a second")
-                mark, since = time.monotonic(), self.part.size
+                raise Refused(f"found {received:,} bytes or more, expected {total:,}")
+            pace.check(self.part.size)
+        self.line.check_time()
         if self.part.size < max(end or 0, total or 0):
             raise Hitch(f"the connection ended at byte {self.part.size:,} of {total or end:,}")
+
+
+def no_room(folder: Path, needed: int) -> str:
+    """Why so many bytes do not fit; "" where they do."""
+    free = shutil.disk_usage(folder).free
+    return f"{needed:,} bytes to come, but {folder} has only {free:,} free" if needed > free else ""

@@ -1,7 +1,7 @@
-"""Pictures, questions and answers of one's own, turned into the official files that all later code reads.
+"""Pictures, questions and answers of your own, turned into the official files that all later code reads.
 
-A table is a .csv or .jsonl file with a question a row, or a pair of .json files in the official format. Nothing is
-left out in silence: rows that can't be used are refused together, with their numbers and their count.
+A table is a .csv or JSON file with a question a row, or a pair of .json files in the official format. Nothing is
+left out silently: rows that can't be used are refused together, with their numbers and their count.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.base.errors import DataError
+from data.base.errors import DataError, listed
+from data.base.words import counted
 from data.catalog.entries import Own
 from data.own.official_questions import Pairs, read_official
-from data.own.picture_names import PictureNames, described, plain_name
-from data.own.tables import Row, faults_text, read_rows
+from data.own.picture_names import PictureNames, described, name_of, plain_name
+from data.own.spellings import doubtful_spellings
+from data.own.tables import Row, read_rows
+from data.own.unusable import UnusableRows, refuse_together
 from data.pictures.image_sets import Images
 from data.text.official import Annotation, Question
 from data.text.official_json import read_annotations, read_questions
@@ -26,53 +29,62 @@ from data.text.pairing import in_order
 
 @dataclass(frozen=True)
 class Converted:
-    """What was written: `counts` of each split, and columns of the tables that are not read."""
+    """What was written: `counts` of each split. `doubts`: warnings about what is used as it is and may be a mistake."""
 
     counts: dict[str, dict[str, int]]
-    ignored: list[str]
+    doubts: list[str]
 
 
-def convert(own: Own, images: dict[str, Images], folder: Path) -> Converted:
+def convert(own: Own, images: dict[str, Images], folder: Path, listing: Path | None = None) -> Converted:
     """Write <split>-questions.json and <split>-annotations.json for train and val into `folder`.
 
     `images` by split, or one set under "". Question ids of plain tables are 1.. in the order of their rows, train
-    before val. Types and consensus answers that the tables lack are filled in. DataError names the file, the rows
-    and their count: a column that is missing, an empty text, no such picture, not one to ten answers; or says that
-    a split would be left with nothing.
+    before val. Types and consensus answers that the tables lack are filled in. DataError names the files, the rows
+    and their count, and writes all of them into `listing`: an empty text, no such picture, not one to ten answers;
+    or says that a column is missing, or that a split would be left with nothing.
     """
     splits: dict[str, Pairs] = {}
-    ignored: list[str] = []
+    doubts: list[str] = []
+    errors: list[DataError] = []
     for split, path in own.questions.items():
         pictures = images.get(split) or images[""]
-        if split in own.annotations:
-            splits[split] = read_official(path, own.annotations[split], pictures)
-        else:
-            before = sum(map(len, splits.values()))
-            splits[split], unread = _plain(path, pictures, before, folder)
-            ignored += [f"{path.name}: {name}" for name in unread]
+        try:
+            if split in own.annotations:
+                splits[split] = read_official(path, own.annotations[split], pictures)
+            else:
+                before = sum(map(len, splits.values()))
+                splits[split] = _plain(path, pictures, before, folder, doubts)
+        except DataError as error:
+            errors.append(error)
+    refuse_together(errors, listing)
+    doubts += doubtful_spellings([said for pairs in splits.values() for _, said in pairs])
     if "" in splits:
         splits = _split(splits[""], images[""], own)
     for split, pairs in splits.items():
-        _write(folder, split, [one for one, _ in pairs], [one for _, one in pairs])
+        _write(folder, split, [question for question, _ in pairs], [annotation for _, annotation in pairs])
     counts = {
-        split: {"questions": len(pairs), "pictures": len({one.image_id for one, _ in pairs})}
+        split: {"questions": len(pairs), "pictures": len({question.image_id for question, _ in pairs})}
         for split, pairs in splits.items()
     }
-    return Converted(counts, ignored)
+    return Converted(counts, doubts)
 
 
-def _plain(path: Path, images: Images, before: int, folder: Path) -> tuple[Pairs, list[str]]:
+def _plain(path: Path, images: Images, before: int, folder: Path, doubts: list[str]) -> Pairs:
     """The rows of a table with their ids. They go through the official files' readers, which fill in the types."""
-    rows, ignored = read_rows(path)
-    ids = _picture_ids(path, rows, images)
+    rows, unread = read_rows(path)
+    if unread:
+        doubts.append(f"{path.name}: columns not read: {listed(unread)}")
+    ids = _picture_ids(path, rows, images, doubts)
     numbers = range(before + 1, before + len(rows) + 1)
     questions = [
         Question(number, image_id, row.question)
         for number, image_id, row in zip(numbers, ids, rows, strict=True)
     ]
     annotations = [
-        Annotation(one.question_id, one.image_id, row.question_type, row.answer_type, "", row.answers)
-        for one, row in zip(questions, rows, strict=True)
+        Annotation(
+            question.question_id, question.image_id, row.question_type, row.answer_type, "", row.answers
+        )
+        for question, row in zip(questions, rows, strict=True)
     ]
     _write(folder, "plain", questions, annotations)
     paths = folder / "plain-questions.json", folder / "plain-annotations.json"
@@ -80,17 +92,24 @@ def _plain(path: Path, images: Images, before: int, folder: Path) -> tuple[Pairs
     pairs = list(zip(questions, in_order(read_annotations(paths[1], None, True), questions), strict=True))
     for written in paths:
         written.unlink()
-    return pairs, ignored
+    return pairs
 
 
-def _picture_ids(path: Path, rows: Sequence[Row], images: Images) -> list[int]:
-    """The id of each row's picture: named by its path inside the folder or zip, or by the end of that path."""
-    names = PictureNames(images)
-    found = [names.find(row.image) for row in rows]
-    faults = [(row.number, why) for row, why in zip(rows, found, strict=True) if isinstance(why, str)]
+def _picture_ids(path: Path, rows: Sequence[Row], images: Images, doubts: list[str]) -> list[int]:
+    """The id of each row's picture. UnusableRows names all rows that can't be used, for whatever reason."""
+    names = PictureNames(images, (row.image for row in rows if row.image))
+    results = [names.find(row.image) if row.image else "" for row in rows]
+    faults = []
+    for row, picture in zip(rows, results, strict=True):
+        whys = (*row.faults, *([picture] if isinstance(picture, str) and picture else []))
+        if whys:
+            faults.append(f"row {row.number}: {', '.join(whys)}")
     if faults:
-        raise DataError(f"{faults_text(path, faults, len(rows))}. {described(images)}")
-    return [number for number in found if isinstance(number, int)]
+        missing = any(isinstance(picture, str) and picture for picture in results)
+        raise UnusableRows(path, faults, f"{len(rows):,} rows", described(images) if missing else "")
+    if names.elsewhere:
+        doubts.append(f"{path.name}: {names.told_elsewhere()}")
+    return [number for number in results if isinstance(number, int)]
 
 
 def _split(pairs: Pairs, images: Images, own: Own) -> dict[str, Pairs]:
@@ -98,16 +117,16 @@ def _split(pairs: Pairs, images: Images, own: Own) -> dict[str, Pairs]:
 
     The pictures are ordered by a hash of the seed and their name, so that the choice depends on nothing else.
     """
-    name_of = dict(zip(images.ids.tolist(), map(plain_name, images.names), strict=True))
-    asked = sorted(
-        {question.image_id for question, _ in pairs}, key=lambda one: _rank(own.seed, name_of[one])
+    image_ids = sorted(
+        {question.image_id for question, _ in pairs},
+        key=lambda image_id: _rank(own.seed, plain_name(name_of(images, image_id))),
     )
-    held = set(asked[: round(own.val * len(asked))])
-    if not 0 < len(held) < len(asked):
+    held = set(image_ids[: round(own.val * len(image_ids))])
+    if not 0 < len(held) < len(image_ids):
         left = "val" if not held else "train"
         raise DataError(
-            f"{own.questions['']}: val = {own.val:g} of {len(asked):,} pictures with questions leaves nothing for "
-            f"{left}; it needs more pictures, or another share"
+            f"{own.questions['']}: val = {own.val:g} of {counted(len(image_ids), 'picture')} with questions leaves "
+            f"nothing for {left}; it needs more pictures, or another share"
         )
     return {
         "train": [pair for pair in pairs if pair[0].image_id not in held],
@@ -123,28 +142,35 @@ def _write(
     folder: Path, split: str, questions: Sequence[Question], annotations: Sequence[Annotation]
 ) -> None:
     about = {"info": {}, "license": {}, "data_type": "own", "data_subtype": split}
-    asked = [_question(one) for one in questions]
-    said = [_annotation(one) for one in annotations]
-    _write_json(folder / f"{split}-questions.json", {**about, "task_type": "Open-Ended", "questions": asked})
-    _write_json(folder / f"{split}-annotations.json", {**about, "annotations": said})
+    question_entries = [_question(question) for question in questions]
+    annotation_entries = [_annotation(annotation) for annotation in annotations]
+    _write_json(
+        folder / f"{split}-questions.json",
+        {**about, "task_type": "Open-Ended", "questions": question_entries},
+    )
+    _write_json(folder / f"{split}-annotations.json", {**about, "annotations": annotation_entries})
 
 
-def _question(one: Question) -> dict[str, Any]:
-    entry = {"image_id": one.image_id, "question": one.question, "question_id": one.question_id}
-    return entry | ({"multiple_choices": one.multiple_choices} if one.multiple_choices else {})
+def _question(question: Question) -> dict[str, Any]:
+    entry = {
+        "image_id": question.image_id,
+        "question": question.question,
+        "question_id": question.question_id,
+    }
+    return entry | ({"multiple_choices": question.multiple_choices} if question.multiple_choices else {})
 
 
-def _annotation(one: Annotation) -> dict[str, Any]:
+def _annotation(annotation: Annotation) -> dict[str, Any]:
     return {
-        "question_type": one.question_type,
-        "multiple_choice_answer": one.multiple_choice_answer,
+        "question_type": annotation.question_type,
+        "multiple_choice_answer": annotation.multiple_choice_answer,
         "answers": [
             {"answer": answer, "answer_confidence": "yes", "answer_id": number}
-            for number, answer in enumerate(one.answers, start=1)
+            for number, answer in enumerate(annotation.answers, start=1)
         ],
-        "image_id": one.image_id,
-        "answer_type": one.answer_type,
-        "question_id": one.question_id,
+        "image_id": annotation.image_id,
+        "answer_type": annotation.answer_type,
+        "question_id": annotation.question_id,
     }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import h5py
 import numpy as np
@@ -14,7 +16,8 @@ from data.base.errors import DataError
 from data.containers import hdf5
 
 IN_MEMORY = 4 << 30
-"""Bytes of features that are read into memory; more are mapped. VQA v1's training rows are 0.7 GB."""
+"""Bytes of a feature file that are read into memory. The rows of a larger one stay on the disk, however much memory
+there is, so that training has the same order everywhere. VQA v1's training rows are 0.7 GB."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +30,20 @@ class Features:
     attributes: dict[str, str]
 
     def rows(self, image_ids: ArrayLike, missing: int | None = None) -> NDArray[np.int64]:
-        """The row of each id. DataError names ids that have none, unless `missing` is given for their row."""
+        """The row of each id. DataError names ids that have none, unless `missing`, their row, is given."""
         wanted = np.asarray(image_ids, np.int64)
         if len(self.image_ids) == 0:
-            places, found = np.zeros(wanted.shape, np.int64), np.zeros(wanted.shape, bool)
+            places, present = np.zeros(wanted.shape, np.int64), np.zeros(wanted.shape, bool)
         else:
             places = np.minimum(np.searchsorted(self.image_ids, wanted), len(self.image_ids) - 1)
-            found = self.image_ids[places] == wanted
-        if missing is None and not found.all():
-            absent = np.unique(wanted[~found])
+            present = self.image_ids[places] == wanted
+        if missing is None and not present.all():
+            absent = np.unique(wanted[~present])
             raise DataError(
                 f"{len(absent):,} image ids have no features: {_some(absent.tolist())}. "
                 f"The features are of {len(self.image_ids):,} pictures; do they belong to these questions?"
             )
-        return np.where(found, places, -1 if missing is None else missing).astype(np.int64)
+        return np.where(present, places, -1 if missing is None else missing).astype(np.int64)
 
 
 def write_features(
@@ -56,11 +59,7 @@ def write_features(
     Ids must ascend. Equal content gives equal bytes: no times are stored, attributes are sorted, names are
     fixed-length UTF-8. Raises DataError where the blocks do not add up to the ids.
     """
-    ids = np.asarray(image_ids, np.int64)
-    if len(ids) != len(image_names) or (np.diff(ids) <= 0).any():
-        raise DataError(
-            f"{path}: {len(ids):,} ids, {len(image_names):,} names; expected as many, and ids that ascend."
-        )
+    ids = _checked_ids(image_ids, image_names, str(path))
     with hdf5.create(path) as file:
         rows = _dataset(file, "features", (len(ids), *shape), np.float16)
         done = 0
@@ -74,16 +73,71 @@ def write_features(
             done += len(block)
         if done != len(ids):
             raise DataError(f"{path}: {done:,} rows for {len(ids):,} ids.")
-        _dataset(file, "image_ids", ids.shape, np.int64)[:] = ids
-        encoded = [name.encode() for name in image_names]
-        text = h5py.string_dtype("utf-8", max([1, *map(len, encoded)]))
-        _dataset(file, "image_names", (len(encoded),), text)[:] = np.array(encoded, text)
-        for name in sorted(attributes):
-            file.attrs[name] = attributes[name]
+        _describe(file, ids, image_names, attributes)
 
 
-def read_features(path: Path, in_memory: int = IN_MEMORY) -> Features:
-    """Open a feature file: rows in memory up to `in_memory` bytes, else mapped at the dataset's offset.
+@dataclass(frozen=True)
+class Frame:
+    """A feature file without its rows: `head` is before them, `tail` after them, `rows` is where their bytes go."""
+
+    head: bytes
+    tail: bytes
+    rows: range
+
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return self.rows.stop + len(self.tail)
+
+
+def feature_frame(
+    image_ids: ArrayLike,
+    image_names: Sequence[str],
+    shape: Sequence[int],
+    attributes: Mapping[str, str],
+    folder: Path,
+) -> Frame:
+    """The bytes that `write_features` would put around the rows, of which there must be at least one.
+
+    Writing these bytes and each row at its place gives exactly that file. They are found by writing a file without a
+    name, with a hole for the rows, in `folder`.
+    """
+    ids = _checked_ids(image_ids, image_names, "features")
+    with TemporaryFile(dir=folder, buffering=0) as sparse:
+        with hdf5.create(sparse.fileno()) as file:
+            rows = _dataset(file, "features", (len(ids), *shape), np.float16)
+            rows[(0,) * rows.ndim] = 0  # HDF5 allocates all values when the first is written
+            _describe(file, ids, image_names, attributes)
+            start = rows.id.get_offset()
+            places = range(start, start + rows.nbytes)
+        size = os.fstat(sparse.fileno()).st_size
+        head = os.pread(sparse.fileno(), places.start, 0)
+        tail = os.pread(sparse.fileno(), size - places.stop, places.stop)
+        return Frame(head, tail, places)
+
+
+def _checked_ids(image_ids: ArrayLike, image_names: Sequence[str], where: str) -> NDArray[np.int64]:
+    ids = np.asarray(image_ids, np.int64)
+    if len(ids) != len(image_names) or (np.diff(ids) <= 0).any():
+        raise DataError(
+            f"{where}: {len(ids):,} ids, {len(image_names):,} names; expected as many, and ids that ascend."
+        )
+    return ids
+
+
+def _describe(
+    file: h5py.File, ids: NDArray[np.int64], image_names: Sequence[str], attributes: Mapping[str, str]
+) -> None:
+    """All but the rows, which have their place before it."""
+    _dataset(file, "image_ids", ids.shape, np.int64)[:] = ids
+    encoded = [name.encode() for name in image_names]
+    text = h5py.string_dtype("utf-8", max([1, *map(len, encoded)]))
+    _dataset(file, "image_names", (len(encoded),), text)[:] = np.array(encoded, text)
+    for name in sorted(attributes):
+        file.attrs[name] = attributes[name]
+
+
+def read_features(path: Path, in_memory: int | None = None) -> Features:
+    """Open a feature file: rows in memory up to `in_memory` bytes (IN_MEMORY), else mapped at the dataset's offset.
 
     Neither holds the file open, so a worker may be forked. Raises DataError for a file of another form.
     """
@@ -92,7 +146,7 @@ def read_features(path: Path, in_memory: int = IN_MEMORY) -> Features:
             ids = np.asarray(file["image_ids"][:], np.int64)
             names = [name.decode() for name in file["image_names"][:]]
             attributes = {name: str(value) for name, value in file.attrs.items()}
-            rows = _rows(path, file["features"], in_memory)
+            rows = _rows(path, file["features"], IN_MEMORY if in_memory is None else in_memory)
     except (OSError, KeyError, AttributeError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: not a feature file ({error}). Expected HDF5 with features, image_ids and image_names; "

@@ -1,27 +1,48 @@
-"""A folder of pictures: what counts as one, which files there are, what the folder's identity is."""
+"""What counts as a picture, and which files a folder of pictures has."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import posixpath
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from data.base.errors import DataError
-from data.base.files import PICTURE_BYTES
-from data.base.hashes import KnownHashes
-from data.base.progress import Progress, silent
+from data.base.picture_limits import PICTURES, unread_by_name
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
+PROGRAMS_OWN = frozenset(
+    {"__MACOSX", "@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "System Volume Information"}
+)
+"""Folders in which macOS, network drives and Windows keep what is theirs."""
 
 
 def is_picture(name: str) -> bool:
-    """By its extension; what macOS hides in archives (__MACOSX/, ._name) is not a picture."""
-    parts = name.split("/")
-    hidden = parts[-1].startswith(".") or "__MACOSX" in parts
-    return not hidden and posixpath.splitext(parts[-1])[1].lower() in PICTURES
+    """Whether it is one, by its ending and its folders; `why_no_picture` says why not."""
+    return not why_no_picture(name)
+
+
+def why_no_picture(name: str) -> str:
+    """Why a file of this path is not taken for a picture; "" for one that is."""
+    ending = posixpath.splitext(name.rpartition("/")[2])[1]
+    return why_hidden(name) or ("" if ending.lower() in PICTURES else _why_not_read(ending))
+
+
+def why_hidden(name: str) -> str:
+    """Why a file of this path is never a picture, whatever it holds: a program's own, or hidden."""
+    *folders, file = name.split("/")
+    for folder in folders:
+        if folder in PROGRAMS_OWN:
+            return f"is in {folder}, where a program keeps its own files"
+        if folder.startswith("."):
+            return f"is in the hidden folder {folder}"
+    return "is hidden, as its name begins with a dot" if file.startswith(".") else ""
+
+
+def _why_not_read(ending: str) -> str:
+    if kind := unread_by_name(ending):
+        return f"is {kind}, not decoded here: convert it to JPEG"
+    return f"{f'ends in {ending}' if ending else 'has no ending'}, unlike pictures: rename it or convert it to JPEG"
 
 
 def folder_files(folder: Path) -> Iterator[str]:
@@ -37,22 +58,19 @@ def folder_files(folder: Path) -> Iterator[str]:
         yield from (f"{base}{name}/" for name in folders if Path(where, name).is_symlink())
 
 
-def folder_identity(path: Path, cache: Path, progress: Progress = silent) -> str:
-    """sha256 over sorted (relative name, file sha256) of the pictures in a folder.
-
-    The first call reads every picture, later ones what changed by size, mtime, ctime or inode.
-    DataError if it holds none.
-    """
-    names = sorted(name for name in folder_files(path) if is_picture(name))
-    if not names:
-        raise DataError(f"{path}: no pictures in this folder; expected files that end in {_extensions()}")
-    digest = hashlib.sha256()
-    with KnownHashes(cache) as hashes:
-        for done, name in enumerate(names, start=1):
-            digest.update(json.dumps([name, hashes.of(path / name, largest=PICTURE_BYTES)]).encode() + b"\n")
-            progress(done, len(names), f"hashing {path.name}")
-    return digest.hexdigest()
+def count_pictures(path: Path | None) -> int | None:
+    """How many pictures a folder or a zip of your own has, by their names; None where nothing can be read there."""
+    try:
+        if path is None:
+            return None
+        if path.is_dir():
+            return sum(map(is_picture, folder_files(path)))
+        with zipfile.ZipFile(path) as archive:
+            return sum(map(is_picture, archive.namelist()))
+    except (DataError, OSError, zipfile.BadZipFile):
+        return None
 
 
-def _extensions() -> str:
-    return ", ".join(sorted(PICTURES))
+def expected_files() -> str:
+    """What a message says was expected."""
+    return "files that end in " + ", ".join(sorted(PICTURES))

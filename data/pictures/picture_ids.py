@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 _COCO = re.compile(r"COCO_[A-Za-z0-9-]+_([0-9]{12})\.[A-Za-z]+")
 _ENDS_IN = re.compile(
@@ -29,14 +32,21 @@ def last_number(name: str) -> int | None:
     return int(digits)
 
 
+def numbers_of(names: Iterable[str], number_of: Callable[[str], int | None], count: int) -> NDArray[np.int64]:
+    """The number of each of `count` names; -1 where one has none."""
+    numbers = (-1 if (number := number_of(name)) is None else number for name in names)
+    return np.fromiter(numbers, np.int64, count)
+
+
 def without_own_number(names: Sequence[str]) -> list[str]:
     """The names that end in no number, or in that of an earlier one; [] if the numbers can be ids."""
-    first: dict[int, str] = {}
-    faults = []
-    for name in names:
-        number = last_number(name)
-        if number is None:
-            faults.append(name)
-        elif (other := first.setdefault(number, name)) != name:
-            faults.append(f"{name} ({number}, as {other})")
-    return faults
+    numbers = numbers_of(names, last_number, len(names))
+    order = np.argsort(numbers, kind="stable")
+    begins = np.append(True, np.diff(numbers[order]) != 0)[: len(order)]
+    first = np.empty_like(order)  # of those that end in the same number
+    first[order] = order[np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))]
+    faults = np.flatnonzero((numbers < 0) | (first != np.arange(len(order))))
+    return [
+        names[row] if numbers[row] < 0 else f"{names[row]} ({numbers[row]}, as {names[int(first[row])]})"
+        for row in faults.tolist()
+    ]

@@ -8,14 +8,20 @@ from typing import Any
 
 WIDTH, HEIGHT = 420, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 28
-_CURVES = {"loss": ("Loss", "nats"), "exact_match": ("Exact match", "share of questions")}
+_CURVES = {
+    "loss": ("Loss", "nats", ("loss", "held_out_loss")),
+    "exact_match": ("Exact match", "share of questions", ("exact_match",)),
+    "held_out_accuracy": ("Official accuracy", "percent of what was held out", ("held_out_accuracy",)),
+}
+"""Of each chart: title, unit, and the columns of the history."""
+_TOPS = {"exact_match": 1.0, "held_out_accuracy": 100.0}
 
 
 History = Sequence[Mapping[str, float]]
 
 
 def charts(history: History) -> list[dict[str, Any]]:
-    """One chart each for loss and exact match, of training and, where the history has it, validation."""
+    """One chart each for loss and exact match; where questions were held out, with their loss and accuracy."""
     return compared_charts({"": history})
 
 
@@ -29,17 +35,17 @@ def _chart(name: str, histories: Mapping[str, History]) -> dict[str, Any]:
     curves = [
         (run, column, history)
         for run, history in histories.items()
-        for column in (name, f"validation_{name}")
+        for column in _CURVES[name][2]
         if column in history[0]
     ]
     epochs = [row["epoch"] for history in histories.values() for row in history]
     values = [row[column] for _, column, rows in curves for row in rows if math.isfinite(row[column])]
     first, last = min(epochs), max(epochs)
-    top = 1.0 if name == "exact_match" else max(values, default=1.0)
+    top = _TOPS.get(name) or max(values, default=1.0)
     marks = ticks(0.0, top)
     across = _scale(first, last, _LEFT, WIDTH - _RIGHT)
     up = _scale(0.0, max(top, marks[-1]), HEIGHT - _BOTTOM, _TOP)
-    title, unit = _CURVES[name]
+    title, unit, _ = _CURVES[name]
     place_of = dict(zip(histories, ("first", "second"), strict=False))
     return {
         "title": title,
@@ -60,13 +66,17 @@ def _chart(name: str, histories: Mapping[str, History]) -> dict[str, Any]:
 
 def _series(column: str, history: History, across: Any, up: Any) -> dict[str, Any]:
     points = [(across(row["epoch"]), up(row[column])) for row in history if math.isfinite(row[column])]
-    seen = column.startswith("validation_")
+    held_out, last = column.startswith("held_out_"), history[-1]
+    label = "held out" if held_out else "training, with dropout"
+    if column == "held_out_accuracy":
+        last = max(history, key=lambda row: (row[column], -row["epoch"]))
+        label = f"held out, best after epoch {last['epoch']:g}"
     return {
-        "label": "validation" if seen else "training, with dropout",
-        "kind": "validation" if seen else "training",
+        "label": label,
+        "kind": "held-out" if held_out else "training",
         "points": " ".join(f"{x:.1f},{y:.1f}" for x, y in points),
         "dots": points if len(points) <= 30 else points[-1:],
-        "last": history[-1][column],
+        "last": last[column],
     }
 
 

@@ -1,4 +1,4 @@
-"""What the report is told: judged questions, built stages, and the rest of a run."""
+"""The report's data: judged questions, built stages, and the rest of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from data.catalog.entries import Published
 class Judged:
     """One question of the split with what people and the model answered.
 
-    top: the model's best answers and their probabilities, best first.
+    top: the model's best answers and their probabilities, best first. attention: (rows, columns), the share of each
+    place that the model looked at; None for a model without.
     """
 
     question_id: int
@@ -25,6 +26,7 @@ class Judged:
     consensus: str
     prediction: str
     top: Sequence[tuple[str, float]]
+    attention: Any = None
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,14 @@ class BuiltStage:
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that the page tells.
+    """Everything that the page shows.
 
     accuracy: accuracy.json as a whole. history: the rows of history.csv as numbers, `epoch` among the columns.
     questions: the split's questions in any order, all of them. classes: the model's answer classes.
-    parameters: the flags in force. stages: in the order they were built. versions: libraries, as in a manifest.
+    parameters: the flags in force. network: what the model reads and its size, as text. stages: in the order they were
+    built. versions: libraries, as in a manifest.
     published: the catalog's lines of others; none for own data.
+    command: what makes the page again, as one types it. finished: when the answers were judged, seconds of the epoch.
     published_seed: the original's own figures {"epochs", "val_loss", "val_exact_match", "val_any_of_ten"}, or {}.
     """
 
@@ -67,8 +71,11 @@ class ReportData:
     questions: Sequence[Judged]
     classes: Sequence[str]
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    network: Mapping[str, str] = field(default_factory=dict)
     stages: Sequence[BuiltStage] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
     published: Sequence[Published] = ()
     published_seed: Mapping[str, float] = field(default_factory=dict)
+    command: str = ""
+    finished: float = 0.0

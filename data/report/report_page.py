@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from data.base.progress import Progress, silent
-from data.report import views
+from data.report import cards, views
 from data.report.charts import charts
+from data.report.judged_table import packed
 from data.report.report_data import ReportData
 from data.report.templates import render
-from data.scoring.accuracy import answers_right, question_scores
+from data.scoring.accuracy import people_agreeing, question_scores
 
 GALLERY = 120
-"""Pictures on the page: about two megabytes of photographs. A page with thousands would open on no phone."""
+"""Pictures on the page: about two megabytes of photographs. A page with thousands would open on no phone. Of the other
+questions it has the texts and answers."""
 
 
 def write_report(
@@ -44,17 +46,20 @@ def render_report(
     progress: Progress = silent,
 ) -> tuple[str, dict[str, Any]]:
     """The page as text, and facts about it; see `write_report`."""
-    judged = [one.prediction for one in data.questions], [one.humans for one in data.questions]
-    scores, right = question_scores(*judged), answers_right(*judged).tolist()
-    chosen = views.choose(
-        right,
-        [one.answer_type for one in data.questions],
-        [one.image_id for one in data.questions],
-        gallery,
+    judged = (
+        [question.prediction for question in data.questions],
+        [question.humans for question in data.questions],
     )
-    cards = []
+    scores = question_scores(*judged).tolist()
+    counts = (counted.tolist() for counted in people_agreeing(*judged))
+    outcomes = [cards.outcome(agreeing, people) for agreeing, people in zip(*counts, strict=True)]
+    right = [mark == "right" for mark, _ in outcomes]
+    confusions = views.confusions(data.questions, right)
+    chosen = cards.shown(right, data.questions, confusions, gallery)
+    shown = []
     for done, number in enumerate(chosen, start=1):
-        cards.append(views.card(data.questions[number], float(scores[number]), right[number], picture))
+        card = cards.card(data.questions[number], scores[number], outcomes[number], picture)
+        shown.append(card | {"number": number})
         progress(done, len(chosen), "gallery")
     page = render(
         "report.html.j2",
@@ -65,11 +70,15 @@ def render_report(
         question_types=views.question_types(data),
         charts=charts(data.history),
         reach=views.reach(data.questions, data.classes),
-        confusions=views.confusions(data.questions, right),
-        cards=cards,
-        kinds=sorted({one["question_type"] for one in cards}),
-        types=sorted({one["answer_type"] for one in cards}),
+        right=cards.what_is_right(data),
+        when=views.when,
+        confusions=confusions,
+        cards=shown,
+        blank=cards.BLANK,
+        table=packed(data.questions, outcomes, scores),
+        kinds=sorted({question.question_type for question in data.questions}),
+        types=sorted({question.answer_type for question in data.questions}),
         stages=views.stages(data.stages),
     )
-    unread = sum(one["thumbnail"] is None for one in cards)
-    return page, {"questions": len(data.questions), "gallery": len(cards), "pictures_unread": unread}
+    unread = sum(card["thumbnail"] is None for card in shown)
+    return page, {"questions": len(data.questions), "gallery": len(shown), "pictures_unread": unread}

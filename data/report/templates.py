@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from data.base.words import human_seconds, human_size
+from data.base.words import counted, human_seconds, human_size
 
 _HERE = Path(__file__).parent
 
@@ -30,8 +31,18 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": human_size, "seconds": human_seconds}
+    environment.filters |= {
+        "size": human_size,
+        "seconds": human_seconds,
+        "counted": counted,
+        "contents": contents,
+    }
     return environment.get_template(template).render(page=_assets(), **values)
+
+
+def contents(body: str) -> list[tuple[str, str]]:
+    """(id, title) of the sections of a page's own markup: a text from outside is escaped and can't look like one."""
+    return re.findall(r'<h2 id="([a-z]+)">([^<]+)</h2>', body)
 
 
 def _assets() -> dict[str, Any]:

@@ -12,18 +12,11 @@ from random import Random
 from typing import Any
 
 from data.base.progress import Progress, silent
-from data.sample.scene_questions import Asked, answers_of_ten, ask, choices
+from data.sample.scene_questions import SceneQuestion, answers_of_ten, ask, choices
 from data.sample.scenes import draw, make_scene
 
-SIZES: dict[str, dict[str, int]] = {
-    "sample": {"pictures_train": 400, "pictures_val": 100, "seed": 0},
-    "tiny": {"pictures_train": 8, "pictures_val": 4, "seed": 0},
-}
 QUESTIONS = 12
-"""About one picture. VQA asks 3 to 5; this many let 400 pictures teach what takes thousands of questions."""
-
-PICTURE_BYTES = 16_000
-"""On the disk, about: a picture with its questions and answers. The 500 of `sample` take 6.9 MB in all."""
+"""About each picture. VQA asks 3 to 5; with this many, 400 pictures give thousands of questions to learn from."""
 
 DIMENSIONS = 300
 _LARGEST_ID = 581929  # of COCO 2014: ids are as sparse here as there
@@ -39,7 +32,7 @@ class _Entry:
 
     question_id: int
     image_id: int
-    asked: Asked
+    question: SceneQuestion
     answers: list[str]
     choices: list[str]
 
@@ -70,7 +63,7 @@ def make_sample(
                 progress(done, total, split)
         _write_questions(folder, split, entries)
         _write_annotations(folder, split, entries)
-        questions += [entry.asked.question for entry in entries]
+        questions += [entry.question.question for entry in entries]
         facts[split] = _facts(image_ids, entries)
     facts["words"] = _write_vectors(folder / "glove.sample.zip", questions, seed)
     return facts
@@ -81,22 +74,25 @@ def _picture(image_id: int, rng: Random) -> tuple[bytes, list[_Entry]]:
     scene = make_scene(rng)
     picture = draw(scene, rng)
     entries = []
-    for number, asked in enumerate(ask(scene, QUESTIONS, rng)):
-        answers = answers_of_ten(asked, rng)
-        offered = choices(asked, answers, rng)
-        entries.append(_Entry(image_id * 1000 + number, image_id, asked, answers, offered))
+    for number, question in enumerate(ask(scene, QUESTIONS, rng)):
+        answers = answers_of_ten(question, rng)
+        offered = choices(question, answers, rng)
+        entries.append(_Entry(image_id * 1000 + number, image_id, question, answers, offered))
     return picture, entries
 
 
 def _write_questions(folder: Path, split: str, entries: list[_Entry]) -> None:
-    asked = [
-        {"image_id": entry.image_id, "question": entry.asked.question, "question_id": entry.question_id}
+    questions = [
+        {"image_id": entry.image_id, "question": entry.question.question, "question_id": entry.question_id}
         for entry in entries
     ]
-    offered = [one | {"multiple_choices": entry.choices} for one, entry in zip(asked, entries, strict=True)]
+    offered = [
+        question | {"multiple_choices": entry.choices}
+        for question, entry in zip(questions, entries, strict=True)
+    ]
     subset = {"info": _INFO, "license": _LICENCE, "data_type": "sample", "data_subtype": split}
     with _Zip(folder / f"Questions_{split.capitalize()}_sample.zip") as file:
-        open_ended = {**subset, "task_type": "Open-Ended", "questions": asked}
+        open_ended = {**subset, "task_type": "Open-Ended", "questions": questions}
         file.add(f"OpenEnded_sample_{split}_questions.json", _json(open_ended))
         multiple_choice = {
             **subset,
@@ -110,18 +106,18 @@ def _write_questions(folder: Path, split: str, entries: list[_Entry]) -> None:
 def _write_annotations(folder: Path, split: str, entries: list[_Entry]) -> None:
     annotations = [
         {
-            "question_type": entry.asked.question_type,
-            "multiple_choice_answer": entry.asked.answer,
+            "question_type": entry.question.question_type,
+            "multiple_choice_answer": entry.question.answer,
             "answers": [
                 {
                     "answer": answer,
-                    "answer_confidence": "yes" if answer == entry.asked.answer else "maybe",
+                    "answer_confidence": "yes" if answer == entry.question.answer else "maybe",
                     "answer_id": number,
                 }
                 for number, answer in enumerate(entry.answers, start=1)
             ],
             "image_id": entry.image_id,
-            "answer_type": entry.asked.answer_type,
+            "answer_type": entry.question.answer_type,
             "question_id": entry.question_id,
         }
         for entry in entries
@@ -138,7 +134,7 @@ def _write_annotations(folder: Path, split: str, entries: list[_Entry]) -> None:
 
 
 def _write_vectors(path: Path, questions: list[str], seed: int) -> int:
-    """GloVe's text format: a word and its numbers a line. Most words of the questions, and some of no use."""
+    """GloVe's text format: a word and its numbers a line. Most words of the questions, and some that are not used."""
     used = {word for question in set(questions) for word in _words(question)}
     words = sorted((used | set(_UNUSED)) - set(_UNKNOWN))
     with _Zip(path) as file:
@@ -161,9 +157,9 @@ def _facts(image_ids: list[int], entries: list[_Entry]) -> dict[str, Any]:
     return {
         "pictures": len(image_ids),
         "questions": len(entries),
-        "distinct_questions": len({entry.asked.question for entry in entries}),
-        "answers": len({entry.asked.answer for entry in entries}),
-        "answer_types": dict(sorted(Counter(entry.asked.answer_type for entry in entries).items())),
+        "distinct_questions": len({entry.question.question for entry in entries}),
+        "answers": len({entry.question.answer for entry in entries}),
+        "answer_types": dict(sorted(Counter(entry.question.answer_type for entry in entries).items())),
     }
 
 

@@ -2,8 +2,8 @@
 
 Untrained fc7 sees size, colour and place better than form. So shapes are large and saturated, and a scene holds
 either some copies of one thing or a pair of two. The background is close to ImageNet's mean colour, which the
-network's transform turns into zeros: an untrained VGG, whose biases are all 0, answers zeros with zeros, so that
-its features speak of the shapes alone. On pale backgrounds the features of all pictures are nearly the same
+network's transform turns into zeros: an untrained VGG, whose biases are all 0, turns zeros into zeros, so that
+its features depend on the shapes alone. On pale backgrounds the features of all pictures are nearly the same
 vector, and training takes far longer.
 """
 
@@ -32,7 +32,7 @@ MOST = 4
 
 _BACKGROUNDS = ((124, 118, 110), (118, 118, 112), (126, 116, 104))
 _SIZES = ((640, 480), (640, 480), (640, 427), (500, 375), (480, 640))
-_LAYOUTS = {  # of copies, as on dice: put just anywhere, an untrained network tells their shapes much worse
+_LAYOUTS = {  # of copies, as on dice: at random places an untrained network tells shapes apart much less well
     2: ([(0.26, 0.5), (0.74, 0.5)], [(0.26, 0.26), (0.74, 0.74)]),
     3: ([(0.5, 0.26), (0.26, 0.74), (0.74, 0.74)], [(0.26, 0.26), (0.74, 0.26), (0.5, 0.74)]),
     4: ([(0.26, 0.26), (0.74, 0.26), (0.26, 0.74), (0.74, 0.74)],),
@@ -82,7 +82,7 @@ def make_scene(rng: Random) -> Scene:
         shapes, colours = [rng.choice(SHAPES)] * count, [rng.choice(list(COLOURS))] * count
         places, radius = _places(rng, count, width, height)
     radius = min(radius / min(width, height), 0.36)
-    things = [_thing(rng, *one, radius) for one in zip(shapes, colours, places, strict=True)]
+    things = [_thing(rng, *look, radius) for look in zip(shapes, colours, places, strict=True)]
     return Scene(width, height, background, tuple(things), pair)
 
 

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import chain, count
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,16 @@ def answers_right(predictions: Sequence[str], humans: Sequence[Sequence[str]]) -
     A count, because the score of three of ten is 0.9 or a bit less by their order. DataError as by
     `question_scores`.
     """
+    agreeing, counts = people_agreeing(predictions, humans)
+    return agreeing >= np.minimum(3, counts)
+
+
+def people_agreeing(
+    predictions: Sequence[str], humans: Sequence[Sequence[str]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many humans gave the prediction, and how many answered: both (Q,) int64."""
     agree, counts = _agreement(predictions, humans)
-    return agree.sum(axis=1) >= np.minimum(3, counts)
+    return agree.sum(axis=1), counts
 
 
 def answer_scores_table(
@@ -99,7 +108,7 @@ def percentages(
     if not len(scores):
         raise DataError("There are no questions to score: the annotations are empty.")
     return {
-        "overall": _percent(np.add.accumulate(scores)[-1], len(scores)),
+        "overall": percent(np.add.accumulate(scores)[-1], len(scores)),
         "perAnswerType": _percent_by(scores, answer_types),
         "perQuestionType": _percent_by(scores, question_types),
     }
@@ -213,17 +222,26 @@ def _few(matches: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.fl
     return np.minimum(1.0, matches / np.minimum(3, counts))
 
 
+def numbered_types(types: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """The distinct types, and the place of each question's among them: (Q,) int64."""
+    numbers: defaultdict[str, int] = defaultdict(count().__next__)
+    places = np.fromiter(map(numbers.__getitem__, types), np.int64, len(types))
+    return list(numbers), places
+
+
 def _percent_by(scores: NDArray[np.float64], types: Sequence[str]) -> dict[str, float]:
     """Mean score of each type in percent, by name."""
     if len(types) != len(scores):
         raise DataError(f"{len(types)} types for {len(scores)} questions: expected one each.")
-    numbers: defaultdict[str, int] = defaultdict(count().__next__)
-    group = np.fromiter(map(numbers.__getitem__, types), np.int64, len(types))
+    names, group = numbered_types(types)
     sums, sizes = np.bincount(group, weights=scores), np.bincount(group)
-    return {name: _percent(sums[number], sizes[number]) for name, number in sorted(numbers.items())}
+    return {
+        name: percent(sums[number], sizes[number])
+        for number, name in sorted(enumerate(names), key=itemgetter(1))
+    }
 
 
-def _percent(total: float, size: int) -> float:
+def percent(total: float, size: int) -> float:
     """A mean in percent, rounded as the official code rounds.
 
     Its total is added one question after another. So do add.accumulate and bincount; np.sum adds pairwise,

@@ -1,4 +1,4 @@
-"""What one reaches without looking: the lines a model has to beat (the 'priors' of Antol et al. 2015)."""
+"""What can be reached without looking: the baselines that a model has to beat (the 'priors' of Antol et al. 2015)."""
 
 from __future__ import annotations
 
@@ -30,6 +30,18 @@ def commonest_by_type(answers: Sequence[str], question_types: Sequence[str]) -> 
     return {question_type: commonest(of_type) for question_type, of_type in by_type.items()}
 
 
+def guesses(
+    train_answers: Sequence[str], train_question_types: Sequence[str], question_types: Sequence[str]
+) -> dict[str, list[str]]:
+    """What both priors answer to questions of these types, by the prior's name."""
+    overall = commonest(train_answers)
+    of_type = commonest_by_type(train_answers, train_question_types)
+    return {
+        "commonest_answer": [overall] * len(question_types),
+        "commonest_per_question_type": [of_type.get(kind, overall) for kind in question_types],
+    }
+
+
 def baselines(
     train_answers: Sequence[str],
     train_question_types: Sequence[str],
@@ -39,26 +51,17 @@ def baselines(
 ) -> dict[str, Any]:
     """Both priors, learned from the consensus answers of training, scored officially on the evaluation split.
 
-    {commonest_answer, commonest_per_question_type}: each {overall, perAnswerType}, percentages; the first
-    also has `answer`. A question type that training lacks gets the overall commonest answer.
+    {commonest_answer, commonest_per_question_type}: each as `percentages` gives them; the first also has `answer`.
+    A question type that training lacks gets the overall commonest answer.
     """
-    overall = commonest(train_answers)
-    of_type = commonest_by_type(train_answers, train_question_types)
-    guesses = {
-        "commonest_answer": [overall] * len(humans),
-        "commonest_per_question_type": [
-            of_type.get(question_type, overall) for question_type in question_types
-        ],
-    }
     figures: dict[str, Any] = {}
-    for name, predictions in guesses.items():
-        percent = percentages(question_scores(predictions, humans), question_types, answer_types)
-        figures[name] = {"overall": percent["overall"], "perAnswerType": percent["perAnswerType"]}
-    figures["commonest_answer"]["answer"] = overall
+    for name, predictions in guesses(train_answers, train_question_types, question_types).items():
+        figures[name] = percentages(question_scores(predictions, humans), question_types, answer_types)
+    figures["commonest_answer"]["answer"] = commonest(train_answers)
     return figures
 
 
 def trained_baseline(path: Path) -> dict[str, Any]:
-    """What another model's accuracy.json says, in the form of a prior: {overall, perAnswerType}, percentages."""
+    """What another model's accuracy.json says, in the form of a prior."""
     figures = json.loads(path.read_text(encoding="utf-8"))
-    return {"overall": figures["overall"], "perAnswerType": figures["perAnswerType"]}
+    return {name: figures[name] for name in ("overall", "perAnswerType", "perQuestionType")}

@@ -26,9 +26,9 @@ _WORDS: dict[str, str] = {
 _ORDINARY = _WORDS.keys().isdisjoint
 
 _MARK = re.compile("[" + re.escape("".join(_TABLES["punctuation"])) + "]")
-# \d is any Unicode digit here, as in every port to Python 3; the original, under Python 2, meant 0-9 only.
-_DIGIT_COMMA_DIGIT = re.compile(_TABLES["comma_strip"])
-_PERIOD = re.compile(_TABLES["period_strip"])
+# The official code runs under Python 2, where \d is 0-9 only; in Python 3 it is any Unicode digit unless told.
+_DIGIT_COMMA_DIGIT = re.compile(_TABLES["comma_strip"], re.ASCII)
+_PERIOD = re.compile(_TABLES["period_strip"], re.ASCII)
 # The official code calls sub(pattern, text, re.UNICODE): the flag lands in the place of `count`, and
 # re.UNICODE is 32. So the 33rd full stop of an answer stays.
 _MOST_PERIODS = 32

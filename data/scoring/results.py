@@ -7,14 +7,15 @@ file is checked here before it is written, and every file that is read is checke
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from data.base.errors import DataError
-from data.base.files import read_text
+from data.base.errors import DataError, listed
+from data.containers.documents import read_document
+from data.text.official import Question
 
 _FORMAT = 'expected a list of {"question_id": int, "answer": str}, one entry for each question'
 
@@ -32,7 +33,7 @@ def read_results(path: Path | str) -> list[Result]:
     DataError: no such file, no JSON, no list, or entries of other types (all counted, the first few shown).
     """
     path = Path(path)
-    content = read_text(path)
+    content = read_document(path)
     try:
         return msgspec.json.decode(content, type=list[Result])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -53,14 +54,31 @@ def validate_results(
         _count_ids("not among the questions", [number for number in given if number not in wanted_set]),
         _count_ids("there more than once", [number for number, times in given.items() if times > 1]),
     ]
-    found = "; ".join(problem for problem in problems if problem)
-    if found:
+    summary = "; ".join(problem for problem in problems if problem)
+    if summary:
         raise DataError(
-            f"{name} do not fit the questions: {found}. Expected exactly one answer for each of "
+            f"{name} do not fit the questions: {summary}. Expected exactly one answer for each of "
             f"{len(wanted)} questions, found {len(results)} entries."
         )
     answers = {result.question_id: result.answer for result in results}
     return [answers[number] for number in wanted]
+
+
+def check_choices(
+    questions: Iterable[Question], answers: Mapping[int, str], name: str = "the results"
+) -> None:
+    """DataError where an answer is not one of its question's choices, letter by letter, if that has some."""
+    wrong = [
+        f"question {question.question_id}: {answers[question.question_id]!r}"
+        for question in questions
+        if question.multiple_choices and answers[question.question_id] not in question.multiple_choices
+    ]
+    if wrong:
+        raise DataError(
+            f"{name}: {len(wrong):,} of {len(answers):,} answers are not among the multiple_choices of their question "
+            f"({listed(wrong, 3, '; ')}). The official code refuses such a file; open-ended results are scored with "
+            "the open-ended questions file."
+        )
 
 
 def write_results(
@@ -71,7 +89,7 @@ def write_results(
     `question_ids` and `answers` go together. `split_ids` are the ids that the file must have, from the
     questions file of the split or subset, and give the order: a wrong set is refused and nothing is written.
     """
-    ids = [int(number) for number in question_ids]  # numpy integers are none for JSON
+    ids = [int(number) for number in question_ids]  # JSON does not take numpy integers
     if len(ids) != len(answers):
         raise DataError(f"{len(ids)} question ids for {len(answers)} answers: expected one each.")
     other = [answer for answer in answers if not isinstance(answer, str)]
@@ -93,8 +111,8 @@ def _count_ids(what: str, ids: list[int]) -> str:
     return f"{len(ids)} {'ids are' if len(ids) > 1 else 'id is'} {what} ({first})"
 
 
-def _why_refused(text: bytes, error: Exception) -> str:
-    """What is wrong with a file that is no list of results: the count and the first few places.
+def _why_refused(text: memoryview, error: Exception) -> str:
+    """What is wrong with a file that is not a list of results: the count and the first few places.
 
     msgspec stops at the first fault (`error`), and meets an ill-typed entry before the broken JSON behind it.
     """

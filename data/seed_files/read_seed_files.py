@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.base.errors import DataError
-from data.base.files import FILE_BYTES, check_plain, read_text
+from data.base.files import FILE_BYTES, check_plain
 from data.base.progress import Progress, silent
 from data.containers.archives import Archive, open_member
+from data.containers.documents import read_document
 from data.seed_files.write_seed_files import (
     ARRAYS,
     CHOICES,
@@ -66,14 +67,14 @@ def opened(source: Path, name: str, room: Path) -> Iterator[Path]:
 
 
 def member(source: Path, name: str) -> str:
-    """What the zip calls the file `name`. DataError unless there is exactly one (macOS's shadows don't count)."""
-    names = [PurePosixPath(found) for found in Archive(source).names]
-    found = [str(path) for path in names if path.name == name and "__MACOSX" not in path.parts]
-    if len(found) != 1:
+    """What the zip calls the file `name`. DataError unless there is exactly one (macOS's ._ files don't count)."""
+    names = [PurePosixPath(name) for name in Archive(source).names]
+    paths = [str(path) for path in names if path.name == name and "__MACOSX" not in path.parts]
+    if len(paths) != 1:
         raise DataError(
-            f"{source}: {len(found)} files are called {name}; expected {IMAGES}, {ARRAYS} and {NAMES}, one each."
+            f"{source}: {len(paths)} files are called {name}; expected {IMAGES}, {ARRAYS} and {NAMES}, one each."
         )
-    return found[0]
+    return paths[0]
 
 
 def check_images(source: Path) -> None:
@@ -91,7 +92,7 @@ def read_names(path: Path) -> Names:
     DataError: no such JSON, numbers that are not 1, 2, 3, ..., or a word, answer or picture twice.
     """
     try:
-        file = msgspec.json.decode(read_text(path), type=NamesFile)
+        file = msgspec.json.decode(read_document(path), type=NamesFile)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(
             f"{path}: not the original's names ({error}). Expected JSON with ix_to_word and ix_to_ans "
@@ -203,9 +204,9 @@ def pictures(path: Path, half: str, names: Names) -> Pictures:
 
 def picture_ids(listed: Sequence[str]) -> tuple[NDArray[np.int64], bool]:
     """(N,) int64: the ids of pictures by name: COCO's numbers if each name has another, else 1..N as they come."""
-    found = [int(match[1]) for match in map(_COCO.fullmatch, listed) if match]
-    if len(set(found)) == len(listed):
-        return np.array(found, np.int64), True
+    numbers = [int(match[1]) for match in map(_COCO.fullmatch, listed) if match]
+    if len(set(numbers)) == len(listed):
+        return np.array(numbers, np.int64), True
     return np.arange(1, len(listed) + 1), False
 
 
@@ -230,7 +231,7 @@ def feature_blocks(
             if (wrong := ~np.isfinite(halved).all(axis=1)).any():
                 raise DataError(
                     f"{path}: row {int(wanted[wrong.argmax()]):,} of images_{half} has values that are not finite, "
-                    "or beyond 65,504; expected finite numbers that float16 can hold. Extract it anew."
+                    "or beyond 65,504; expected finite numbers that float16 can hold. Extract it again."
                 )
             yield halved
             progress(min(start + step, len(order)), len(order), f"reading {IMAGES}")
@@ -245,12 +246,12 @@ def _rows(dataset: Any, wanted: NDArray[np.int64]) -> NDArray[np.float32]:
 
 @contextmanager
 def _open(path: Path) -> Iterator[Any]:
-    """The file; whatever HDF5 stumbles over in it (it has no one exception for that) is a DataError."""
+    """The file; whatever HDF5 fails on in it (it has no single exception for that) is a DataError."""
     try:
         with h5py.File(path, "r") as file:
             yield file
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
-        raise DataError(f"{path}: not an HDF5 file, or a damaged one ({error}). Get it anew.") from error
+        raise DataError(f"{path}: not an HDF5 file, or a damaged one ({error}). Get it again.") from error
 
 
 def _dataset(path: Path, file: Any, name: str) -> Any:
@@ -269,7 +270,7 @@ def _integers(
     """A dataset of whole numbers as int64, its shape and range checked (None: any number of rows)."""
     dataset = _dataset(path, file, name)
     fits = len(dataset.shape) == len(shape) and all(
-        want in (None, found) for want, found in zip(shape, dataset.shape, strict=True)
+        want in (None, actual) for want, actual in zip(shape, dataset.shape, strict=True)
     )
     if dataset.dtype.kind not in "iu" or not fits or not 0 < dataset.shape[0] <= _MOST:
         rows = " × ".join("questions" if size is None else f"{size:,}" for size in shape)

@@ -42,7 +42,7 @@ class Half:
 
     tokens (Q, 26) int32, zeros on the left; lengths (Q,) int32; question_ids (Q,) int64; rows (Q,) int64, rows
     of the half's pictures from 0. answers (Q,) int32 classes from 0, None for test; choices (Q, 18) int32
-    classes, OUTSIDE for what is none, None for train.
+    classes, OUTSIDE for what is not one, None for train.
     """
 
     tokens: NDArray[np.int32]

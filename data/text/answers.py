@@ -53,14 +53,14 @@ def encode_answers(annotations: Sequence[Annotation], vocabulary: Vocabulary) ->
     """
     ids = vocabulary.answer_ids
     tens: defaultdict[tuple[str, ...], int] = defaultdict(count().__next__)  # distinct, as they come
-    rows = np.fromiter((tens[one.answers] for one in annotations), np.int64, len(annotations))
+    rows = np.fromiter((tens[annotation.answers] for annotation in annotations), np.int64, len(annotations))
     humans = _humans(list(tens), ids)
     soft_classes, soft_scores = _soft_targets(list(tens), vocabulary.answers)
-    consensus = [ids.get(one.multiple_choice_answer, OUTSIDE) for one in annotations]
+    consensus = [ids.get(annotation.multiple_choice_answer, OUTSIDE) for annotation in annotations]
     return EncodedAnswers(
         np.array(consensus, np.int32),
         humans[rows],
-        np.fromiter((one.question_id for one in annotations), np.int64, len(annotations)),
+        np.fromiter((annotation.question_id for annotation in annotations), np.int64, len(annotations)),
         soft_classes[rows],
         soft_scores[rows],
         len(ids),
@@ -136,7 +136,7 @@ def write_answers(path: Path, encoded: EncodedAnswers) -> None:
 
 
 def read_answers(path: Path) -> EncodedAnswers:
-    """The arrays of an answers.h5. DataError where it is none."""
+    """The arrays of an answers.h5. DataError where it is not one."""
     try:
         with h5py.File(path, "r") as file:
             arrays = {name: file[name][...] for name in _ARRAYS}

@@ -1,12 +1,15 @@
-"""The vocabulary's rows of a GloVe text file, read inside its zip; only these rows are parsed."""
+"""The vocabulary's rows of a GloVe text file, read inside its zip or by itself; only these rows are parsed."""
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import IO
 
 import h5py
 import msgspec
@@ -14,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.base.errors import DataError
+from data.base.files import FILE_BYTES, open_plain
 from data.base.progress import Progress, silent
 from data.containers import hdf5
 from data.containers.archives import Archive
@@ -36,10 +40,11 @@ class Embeddings:
 
 
 def read_vectors(
-    zip_path: Path, member: str, words: Sequence[str], dimensions: int, progress: Progress = silent
+    path: Path, member: str, words: Sequence[str], dimensions: int, progress: Progress = silent
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """(len(words), D) float32 and (len(words),) bool: the vectors of `words`, zeros where `member` has none.
+    """(len(words), D) float32 and (len(words),) bool: the vectors of `words`, zeros where there is none.
 
+    `path` is a zip with the text `member`, or this text itself.
     A line is a word, then D numbers, separated by single spaces; a word may hold spaces itself, as some of
     glove.840B do. Only the lines of these words are parsed and checked. DataError, with the line's number:
     not D numbers, one that is not finite (in float32), a word twice (the published files hold none, so it is
@@ -50,9 +55,9 @@ def read_vectors(
         raise DataError(f"{len(words) - len(rows)} words are asked for twice; expected each once.")
     firsts = {word.partition(b" ")[0] for word in rows}
     matrix, lines = np.zeros((len(words), dimensions), np.float32), np.zeros(len(words), np.int64)
-    file = f"{zip_path}: {member}"
+    file = str(path) if path.name == PurePosixPath(member).name else f"{path}: {member}"
     with np.errstate(over="ignore"):
-        for number, line in _lines(zip_path, member, firsts, progress):
+        for number, line in _lines(path, member, file, firsts, progress):
             word, values = _parse(line, dimensions, file, number)
             row = rows.get(word)
             if row is not None and lines[row]:
@@ -67,23 +72,35 @@ def read_vectors(
 
 
 def _lines(
-    zip_path: Path, member: str, firsts: Set[bytes], progress: Progress
+    path: Path, member: str, name: str, firsts: Set[bytes], progress: Progress
 ) -> Iterator[tuple[int, bytes]]:
     """The lines that begin with one of `firsts` and a space, and the first line, numbered from 1."""
-    archive = Archive(zip_path)
-    size, done = archive.size(member), 0
-    with archive.open(member) as file:
+    done = 0
+    with _opened(path, member) as (file, size):
         for number, line in enumerate(iter(partial(file.readline, _LONGEST_LINE), b""), start=1):
             length = len(line)
             done += length
             if length == _LONGEST_LINE:
-                place = f"{zip_path}: {member}, line {number:,}"
-                raise DataError(f"{place}: {length:,} bytes without an end; expected word vectors.")
+                raise DataError(
+                    f"{name}, line {number:,}: {length:,} bytes without an end; expected word vectors."
+                )
             if line[: line.find(b" ")] in firsts or number == 1:
                 yield number, line
             if not number % _TOLD:
                 progress(done, size, "")
     progress(done, size, "")
+
+
+@contextmanager
+def _opened(path: Path, member: str) -> Iterator[tuple[IO[bytes], int]]:
+    """The text and how many bytes it has."""
+    if path.name == PurePosixPath(member).name:
+        with open_plain(path, FILE_BYTES) as file:
+            yield file, os.fstat(file.fileno()).st_size
+        return
+    archive = Archive(path)
+    with archive.open(member) as inside:
+        yield inside, archive.size(member)
 
 
 def _parse(line: bytes, dimensions: int, file: str, number: int) -> tuple[bytes, list[float]]:
@@ -95,8 +112,8 @@ def _parse(line: bytes, dimensions: int, file: str, number: int) -> tuple[bytes,
         word, *last = line.rsplit(b" ", dimensions)
         values = _floats(b" ".join(last))
     if len(values) != dimensions:
-        first, *found = line.split(b" ")
-        has = f"{_shown(first)} has {len(found)} values; expected {dimensions} numbers"
+        first, *numbers = line.split(b" ")
+        has = f"{_shown(first)} has {len(numbers)} values; expected {dimensions} numbers"
         raise DataError(f"{file}, line {number:,}: {has}.")
     return word, values
 
@@ -118,10 +135,10 @@ def _shown(word: bytes) -> str:
 
 
 def embedding_matrix(
-    vocabulary: Vocabulary, zip_path: Path, member: str, dimensions: int, progress: Progress = silent
+    vocabulary: Vocabulary, path: Path, member: str, dimensions: int, progress: Progress = silent
 ) -> Embeddings:
     """The vectors of a vocabulary, a row for each word id. DataError as in `read_vectors`."""
-    matrix, found = read_vectors(zip_path, member, vocabulary.words, dimensions, progress)
+    matrix, found = read_vectors(path, member, vocabulary.words, dimensions, progress)
     ends = ((1, 1), (0, 0))  # padding before the words, the unknown word after them
     return Embeddings(np.pad(matrix, ends), np.pad(found, 1))
 
@@ -134,7 +151,7 @@ def write_embeddings(path: Path, embeddings: Embeddings) -> None:
 
 
 def read_embeddings(path: Path) -> Embeddings:
-    """The arrays of an embeddings.h5. DataError where it is none."""
+    """The arrays of an embeddings.h5. DataError where it is not one."""
     try:
         with h5py.File(path, "r") as file:
             embeddings = Embeddings(file["matrix"][...], file["found"][...])

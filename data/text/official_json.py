@@ -2,7 +2,7 @@
 
 A file of VQA v2 has 443,757 questions with ten answers each. So entries are decoded one by one from the
 bytes (a fault is known by its position, and only one entry's intermediate objects are alive at a time), what
-repeats itself is kept once, and the structs are unknown to the garbage collector.
+repeats itself is kept once, and the garbage collector does not track the structs.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ from typing import TypeVar
 
 import msgspec
 
-from data.base.errors import DataError
-from data.base.files import TEXT_BYTES, read_text
-from data.containers.archives import read_member
+from data.base.errors import DataError, listed
+from data.containers.documents import read_document
 from data.scoring.baselines import commonest
 from data.scoring.normalisation import normalise
 from data.text.official import ABSENT, HUMANS, SHOWN, Annotation, Id, Question, counted_ids, repeated_ids
 
-_BOM = b"\xef\xbb\xbf"
 _Entry = TypeVar("_Entry")
 _Question = TypeVar("_Question", bound="Question")
 
@@ -56,7 +54,7 @@ class _AnnotationsFile(msgspec.Struct):
 
 
 class _Strings(dict[str, str]):
-    """Gives for each string the equal one that came first, so that each is kept once."""
+    """Gives the first of equal strings for each of them, so that it is kept once."""
 
     def __missing__(self, text: str) -> str:
         self[text] = text
@@ -80,10 +78,18 @@ def read_questions(path: Path | str, member: str | None = None) -> list[Question
     return read_questions_as(Question, path, member)
 
 
-def read_questions_as(kind: type[_Question], path: Path | str, member: str | None = None) -> list[_Question]:
-    """As `read_questions`, each entry with the further fields of a `kind` of Question."""
+def read_questions_as(
+    kind: type[_Question],
+    path: Path | str,
+    member: str | None = None,
+    malformed: list[str] | None = None,
+) -> list[_Question]:
+    """As `read_questions`, each entry with the further fields of a `kind` of Question.
+
+    `malformed` takes what is wrong with entries, which are then left out instead of refused.
+    """
     name, entries = _entries(path, member, "questions")
-    questions = _decode(name, "questions", entries, msgspec.json.Decoder(kind).decode)
+    questions = _decode(name, "questions", entries, msgspec.json.Decoder(kind).decode, malformed)
     without = [question.question_id for question in questions if not question.multiple_choices]
     if len(without) == len(questions):
         return questions
@@ -99,19 +105,24 @@ def read_questions_as(kind: type[_Question], path: Path | str, member: str | Non
     return questions
 
 
-def read_annotations(path: Path | str, member: str | None = None, own_data: bool = False) -> list[Annotation]:
+def read_annotations(
+    path: Path | str,
+    member: str | None = None,
+    own_data: bool = False,
+    malformed: list[str] | None = None,
+) -> list[Annotation]:
     """The annotations of `member` inside the zip `path`, or of the JSON file `path`, in file order.
 
     `own_data` allows one to ten answers where official files have ten, and infers what is missing: the
     consensus answer is the commonest (ties by alphabet), the consensus answer tells the answer type, and the
     question type is left "" for `in_order`. DataError as in `read_questions`, and for another number of
-    answers.
+    answers. `malformed` as in `read_questions_as`.
     """
     name, entries = _entries(path, member, "annotations")
     decode = msgspec.json.Decoder(_Own if own_data else _Official).decode
     least, strings = 1 if own_data else HUMANS, _Strings()
 
-    def one(raw: msgspec.Raw) -> Annotation:
+    def annotation_of(raw: msgspec.Raw) -> Annotation:
         entry = decode(raw)
         answers = tuple(map(_text, entry.answers))
         if not least <= len(answers) <= HUMANS:
@@ -126,7 +137,7 @@ def read_annotations(path: Path | str, member: str | None = None, own_data: bool
             answers,
         )
 
-    annotations = _decode(name, "annotations", entries, one)
+    annotations = _decode(name, "annotations", entries, annotation_of, malformed)
     return [_inferred(annotation) for annotation in annotations] if own_data else annotations
 
 
@@ -140,7 +151,7 @@ def _inferred(annotation: Annotation) -> Annotation:
 def _entries(path: Path | str, member: str | None, field: str) -> tuple[str, list[msgspec.Raw]]:
     """What to call the file in messages, and its entries as views of its bytes, not yet decoded."""
     name = f"{path}: {member}" if member else str(path)
-    content = _content(Path(path), member)
+    content = read_document(Path(path), member)
     kind = _QuestionsFile if field == "questions" else _AnnotationsFile
     try:
         entries = getattr(msgspec.json.decode(content, type=kind), field)
@@ -156,39 +167,30 @@ def _entries(path: Path | str, member: str | None, field: str) -> tuple[str, lis
     return name, entries
 
 
-def _content(path: Path, member: str | None) -> memoryview:
-    """The file's bytes without a byte order mark."""
-    if member:
-        content: bytes | bytearray = read_member(path, member, TEXT_BYTES)
-    else:
-        content = read_text(path)
-    return memoryview(content)[len(_BOM) * content.startswith(_BOM) :]
-
-
 def _decode(
-    name: str, field: str, entries: Sequence[msgspec.Raw], decode: Callable[[msgspec.Raw], _Entry]
+    name: str,
+    field: str,
+    entries: Sequence[msgspec.Raw],
+    decode: Callable[[msgspec.Raw], _Entry],
+    malformed: list[str] | None,
 ) -> list[_Entry]:
     """All entries by `decode`; a DataError that counts and names those that it refuses, and repeated ids."""
-    found: list[_Entry] = []
-    faults: list[str] = []
-    refused = 0
+    decoded: list[_Entry] = []
+    faults: list[str] = [] if malformed is None else malformed
     for place, raw in enumerate(entries):
         try:
-            found.append(decode(raw))
+            decoded.append(decode(raw))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            refused += 1
-            if refused <= SHOWN:
-                faults.append(f"position {place:,}{_named(raw)}: {_brief(error)}")
-    if refused:
-        more = f"; and {refused - SHOWN:,} more" if refused > SHOWN else ""
-        shown = "; ".join(faults) + more
-        raise DataError(f"{name}: {refused:,} of {len(entries):,} {field} are malformed ({shown}).")
-    repeated = repeated_ids(found)
+            faults.append(f"position {place:,}{_named(raw)}: {_brief(error)}")
+    if malformed is None and faults:
+        shown = listed(faults, SHOWN, "; ")
+        raise DataError(f"{name}: {len(faults):,} of {len(entries):,} {field} are malformed ({shown}).")
+    repeated = repeated_ids(decoded)
     if repeated:
         raise DataError(
-            f"{name}: {counted_ids(repeated, len(found), field)} the question_id of another; expected each id once."
+            f"{name}: {counted_ids(repeated, len(decoded), field)} the question_id of another; expected each id once."
         )
-    return found
+    return decoded
 
 
 def _named(raw: msgspec.Raw) -> str:

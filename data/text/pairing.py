@@ -18,11 +18,19 @@ def check_pairs(questions: Sequence[Question], annotations: Sequence[Annotation]
     pairs: list[tuple[str, list[int], int]] = [
         ("questions have the id of another", repeated_ids(questions), len(questions)),
         ("annotations have the id of another", repeated_ids(annotations), len(annotations)),
-        ("questions have no annotation", [one for one in images if one not in annotated], len(questions)),
-        ("annotations have no question", [one for one in annotated if one not in images], len(annotations)),
+        (
+            "questions have no annotation",
+            [number for number in images if number not in annotated],
+            len(questions),
+        ),
+        (
+            "annotations have no question",
+            [number for number in annotated if number not in images],
+            len(annotations),
+        ),
     ]
     shared = images.keys() & annotated.keys() if images != annotated else set()
-    other = sorted(one for one in shared if images[one] != annotated[one])
+    other = sorted(number for number in shared if images[number] != annotated[number])
     pairs.append(("annotations name another image than their question", other, len(annotations)))
     faults = [
         f"{len(ids):,} of {of:,} {what} (question_id {first_ids(ids)})" for what, ids, of in pairs if ids
@@ -43,8 +51,8 @@ def in_order(annotations: Sequence[Annotation], questions: Sequence[Question]) -
     """
     by_id = {annotation.question_id: annotation for annotation in annotations}
     repeated = len(by_id) != len(annotations)
-    found = (by_id.pop(question.question_id, None) for question in questions)
-    ordered = [annotation for annotation in found if annotation]
+    paired = (by_id.pop(question.question_id, None) for question in questions)
+    ordered = [annotation for annotation in paired if annotation]
     if repeated or by_id or len(ordered) != len(questions) or _other_images(questions, ordered):
         check_pairs(questions, annotations)
     for place, annotation in enumerate(ordered):
@@ -59,13 +67,15 @@ def _other_images(questions: Sequence[Question], annotations: Sequence[Annotatio
     return any(question.image_id != image for question, image in zip(questions, images, strict=True))
 
 
-def check_images(asked: Sequence[int], image_ids: Iterable[int], image_set: str = "the image set") -> None:
-    """DataError if questions are about images (`asked`: each question's image id) that `image_ids` lacks."""
+def check_images(
+    question_images: Sequence[int], image_ids: Iterable[int], image_set: str = "the image set"
+) -> None:
+    """DataError if questions are about images (`question_images`: each question's image id) that `image_ids` lacks."""
     there = set(map(int, image_ids))
-    absent = Counter(number for number in asked if number not in there)
+    absent = Counter(number for number in question_images if number not in there)
     if absent:
         raise DataError(
-            f"{absent.total():,} of {len(asked):,} questions are about {len(absent):,} images that "
+            f"{absent.total():,} of {len(question_images):,} questions are about {len(absent):,} images that "
             f"{image_set} lacks (image_id {listed([*map(str, absent)])}). It has {len(there):,} images; do they "
             "belong to these questions?"
         )

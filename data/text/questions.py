@@ -90,7 +90,7 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, text: str) -> Vocabulary:
-        """The vocabulary of a vocabulary.json's text. DataError where it is none or contradicts itself."""
+        """The vocabulary of a vocabulary.json's text. DataError where it is not one or contradicts itself."""
         try:
             file = msgspec.json.decode(text, type=_VocabularyFile)
         except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
@@ -155,15 +155,15 @@ _pieces = _Pieces()
 
 
 def tokenize(question: str) -> list[str]:
-    """NLTK's Treebank tokens of the lower-cased question. DataError where NLTK gives up on a monster."""
+    """NLTK's Treebank tokens of the lower-cased question. DataError where NLTK takes too long over it."""
     text = question.lower()
     if text.isascii() and text.isprintable():  # so that a space is the only thing that split() splits at
         tokens: list[str] = []
         for piece in text.split():
-            found = _pieces[piece]
-            if found is None:
+            piece_tokens = _pieces[piece]
+            if piece_tokens is None:
                 return _nltk(text)
-            tokens += found
+            tokens += piece_tokens
         return tokens
     return _nltk(text)
 
@@ -240,7 +240,7 @@ def unknown_words(question: str, vocabulary: Vocabulary) -> list[str]:
 def encode(questions: Sequence[Question], vocabulary: Vocabulary) -> EncodedQuestions:
     """Rows of 26 ids, zeros on the left; of a longer question the first 26 words, of an empty one none."""
     numbers: defaultdict[str, int] = defaultdict(count().__next__)  # distinct questions, as they come
-    rows = np.fromiter((numbers[one.question] for one in questions), np.int64, len(questions))
+    rows = np.fromiter((numbers[question.question] for question in questions), np.int64, len(questions))
     tokens, lengths = encode_texts(list(numbers), vocabulary)
     return EncodedQuestions(
         tokens[rows],
@@ -272,7 +272,7 @@ def write_encoded(path: Path, encoded: EncodedQuestions) -> None:
 
 
 def read_encoded(path: Path) -> EncodedQuestions:
-    """The arrays of a questions.h5. DataError where it is none."""
+    """The arrays of a questions.h5. DataError where it is not one."""
     try:
         with h5py.File(path, "r") as file:
             encoded = EncodedQuestions(*(file[name][...] for name in EncodedQuestions.__annotations__))

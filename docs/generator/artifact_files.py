@@ -39,15 +39,28 @@ FILES: dict[str, dict[str, dict[str, Part] | str]] = {
         "glove.sample.zip": "seeded word vectors as a GloVe text file",
     },
     "DownloadImages": {"*": "the zip, under the catalog's name; a link where a copy of yours is used"},
+    "ChoosePictures": {
+        "pictures.json": {
+            "image_ids": ("", "", "the pictures that count, ascending"),
+            "pictures": ("", "", "how many these are"),
+            "of": ("", "", "how many the split has"),
+        }
+    },
+    "DownloadPart": {
+        "*.zip": "the chosen pictures, stored under their names, in a zip of the catalog's name"
+    },
     "DownloadQuestions": {"*": "the zip, under the catalog's name"},
     "DownloadAnnotations": {"*": "the zip, under the catalog's name"},
-    "DownloadGlove": {"*": "the zip, under the catalog's name"},
+    "DownloadGlove": {
+        "*": "the zip, under the catalog's name; a link where a copy or an unpacked text of yours is used"
+    },
     "DownloadWeights": {"*": "the .pth file, under the catalog's name"},
     "ConvertOwnData": {
         "*-questions.json": "questions in the official format, a file a split",
         "*-annotations.json": "answers in the official format, a file a split",
     },
     "ExtractFeatures": {"features.h5": FEATURES_H5},
+    "ExtractPart": {"features.h5": FEATURES_H5},
     "BuildVocabulary": {"vocabulary.json": VOCABULARY_JSON},
     "EncodeQuestions": {"questions.h5": QUESTIONS_H5},
     "EncodeAnswers": {"answers.h5": ANSWERS_H5},
@@ -55,6 +68,19 @@ FILES: dict[str, dict[str, dict[str, Part] | str]] = {
         "embeddings.h5": {
             "matrix": ("float32", "(V, D)", "a vector a word id; zeros for padding and words without one"),
             "found": ("bool", "(V,)", "which word ids have a vector"),
+        }
+    },
+    "CheckLeaks": {
+        "leaks.json": {
+            "pictures": ("", "", "judged pictures that are in training too"),
+            "of": ("", "", "judged pictures"),
+            "questions": ("", "", "judged questions about such pictures"),
+            "question_ids": ("", "", "their ids"),
+            "shared": (
+                "",
+                "",
+                "[{image_id, name, in_training}, ...]: the name there of the picture, or of its twin",
+            ),
         }
     },
     "TrainModel": {
@@ -73,7 +99,25 @@ FILES: dict[str, dict[str, dict[str, Part] | str]] = {
             "top_classes": ("int32", "(Q, 5)", "the five best, best first"),
             "top_probabilities": ("float32", "(Q, 5)", "theirs: softmax over all classes"),
             "log_likelihoods": ("float32", "(Q,)", "of the consensus answer; not for test"),
+            "attention": ("float16", "(Q, rows, columns)", "each place's share; of models that attend alone"),
         },
+    },
+    "ExchangePictures": {
+        "exchange.json": {
+            "pictures": ("", "", "how many different pictures the judged questions are about"),
+            "answers": (
+                "",
+                "",
+                "the names of what was seen in place of the picture; none of fewer than two pictures",
+            ),
+        },
+        "exchange.h5": {
+            "question_ids": ("int64", "(Q,)", "the official ids"),
+            "image_ids": ("int64", "(Q,)", "the question's own picture"),
+            "exchanged_image_ids": ("int64", "(Q,)", "the picture that it was asked about"),
+        },
+        "results-*.json": "[{question_id, answer}, ...]: results-exchanged.json about another question's picture, "
+        "results-mean-picture.json about the mean picture",
     },
     "EvaluateModel": {
         "accuracy.json": {
@@ -82,11 +126,62 @@ FILES: dict[str, dict[str, dict[str, Part] | str]] = {
             "perQuestionType": ("", "", "the same for each question type"),
             "metric": ("", "", "official, or few-answers where some questions have fewer than ten"),
             "questions": ("", "", "how many were judged"),
+            "intervals": (
+                "",
+                "",
+                "[from, to] of each accuracy, and of the gains over the baselines in points, at 95 %; null where too "
+                "few pictures tell; pictures, and resamples of the bootstrap over them",
+            ),
+            "consistency": (
+                "",
+                "",
+                "pairs of questions in the same words about different pictures with different answers: how many, in "
+                "percent both_right, and the mean_over_wordings; null where the questions have no texts",
+            ),
             "baselines": ("", "", "priors that see no picture; with --baseline also the language-only model"),
+            "picture_worth": (
+                *("", ""),
+                "with --picture-worth: for exchanged and mean_picture the accuracy {overall, perAnswerType}, the "
+                "points that it lacks (worth) and their intervals, both in the same form; null of fewer than two "
+                "pictures",
+            ),
             "seed": ("", "", "loss, exact_match and any_of_ten, as the original prints them"),
+            "in_training_too": (
+                *("", ""),
+                "judged pictures and questions that are in training too, and the accuracy without; for models that "
+                "see pictures",
+            ),
+            "part": (
+                *("", ""),
+                "of a part of the data (--limit-pictures): pictures trained and judged on, of how many, and a note",
+            ),
         }
     },
     "Report": {"report.html": "the page, in one file"},
+    "CompareModels": {
+        "comparison.json": {
+            "dataset": ("", "", "what they were judged on"),
+            "eval_split": ("", "", "and of that, the split"),
+            "task": ("", "", "and the task"),
+            "models": (
+                *("", ""),
+                "best first: name, flags in force, overall, perAnswerType, consistency and picture_worth as {mean, "
+                "deviation over the seeds, interval at 95 %}, prior (the best guess without the picture), and of each "
+                "of its seeds the accuracy, fingerprint, epochs and parameters",
+            ),
+            "pairs": (
+                *("", ""),
+                "of each two: better, other, the difference in points, its interval, and chance: beyond, within "
+                "(noise) or unknown (fewer than ten pictures)",
+            ),
+            "part": ("", "", "what is to be said where it is a part of the data; empty for all of it"),
+            "questions": ("", "", "how many all of them answered: intervals and differences are over these"),
+            "pictures": ("", "", "how many these are about"),
+            "left_out": ("", "", "{model: the reason} of those that do not fit the flags"),
+        },
+        "comparison.html": "the same as a page, in one file",
+        "made.json": "the command, and of each training when, how long (seconds) and with what: no part of the digest",
+    },
     "RunAll": {},
     "ImportFiles": {"*": "a link to the zip, or to the three files"},
     "ImportFeatures": {"features.h5": FEATURES_H5},

@@ -27,6 +27,9 @@ def settings() -> list[str]:
         "The only configuration file. The nearest wins: the file that `LUIGI_CONFIG_PATH` names, `./luigi.cfg`, the "
         "project's own. A relative path starts at the file that states it. Nothing but `[experiment]` moves an "
         "artifact's path. `VQA_CATALOG` may name a file that takes the place of data/catalog/catalog.toml.",
+        "In the sections that are ours, and in `[experiment]`, a value may stand in quotation marks, with a comment "
+        "behind it (` # ...` or ` ; ...`; inside quotation marks it is part of the value), and name variables of the "
+        "environment (`$HOME/x`, `${HOME}/x`, `~/x`). Luigi's own sections have their values as they stand.",
     ]
     for section, rows in _cfg().items():
         ours = SETTINGS.get(section, {})
@@ -82,11 +85,13 @@ def commands() -> list[str]:
         "`luigi --module pipeline STAGE --help` lists a stage's flags with the defaults in force. Exit codes of "
         f"`luigi` are those of `[retcode]` above; `{PROGRAM}`, also installed as `vqa`, ends with 0, with 1 after "
         "an error or where `verify` finds a difference. Both end with 2 for flags that they can't read; none may be "
-        "abbreviated.",
+        "abbreviated. SIGTERM ends them within ten seconds with 75: the same command goes on from there.",
         table(("command", "does", "example"), rows),
         "TASK is a stage as `luigi` takes it, RunAll where none is named.",
         "What happens before `luigi` imports this project is Luigi's to report, in its own words: a mistyped "
-        "`--module`, an ambiguous beginning of one of its own flags, a luigi.cfg that it can't parse. "
+        "`--module`, an ambiguous beginning of one of its own flags, and a luigi.cfg that it can't parse: "
+        "without a section, with one or an option in it twice, with a byte order mark, in UTF-16 or another encoding "
+        "than UTF-8; a client.cfg likewise; a `LUIGI_CONFIG_PARSER` or a `LUIGI_CONFIG_PATH` that asks for TOML. "
         f"`{PROGRAM} plan STAGE [flags]` says in one line what is wrong with such a flag or file.",
     ]
     for name, parser in parsers.items():

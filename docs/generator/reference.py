@@ -17,9 +17,10 @@ from doors import catalog_tables, commands, own_catalog, settings, table
 
 import pipeline
 from data.catalog import sources
+from models.classifiers.names import CLASSIFIERS
 from tasks.contract.flagged import Flagged
 from tasks.contract.stage import Stage
-from tasks.setup.flags import Flag
+from tasks.setup.flag_kinds import Flag
 
 EXAMPLE = """[own.an-example]
 pictures = "."
@@ -167,7 +168,9 @@ def _flags() -> list[str]:
         "## Flags",
         "A flag means the same wherever it appears and is handed to all stages that a run needs. One that is not "
         "given has the value of luigi.cfg's `[experiment]`, then that of the dataset's entry in the catalog "
-        '(below), then the default of this table. "In the fingerprint": another value is another artifact.',
+        "(below), then that of the model's recipe, then the default of this table; with data of your own some "
+        "[follow the number of questions](own-data.md#what-follows-the-number-of-questions) instead of the last two. "
+        '"In the fingerprint": another value is another artifact.',
         table(
             ("flag", "value", "default", "in the fingerprint", "meaning"),
             (
@@ -181,13 +184,31 @@ def _flags() -> list[str]:
                 for name in order
             ),
         ),
-        "Defaults that a dataset brings with it (`[datasets.NAME.defaults]`):",
+        "Defaults that a dataset brings with it, for every model (`[datasets.NAME.defaults]`) and for one and those "
+        "like it (`[datasets.NAME.models.MODEL]`):",
         table(
-            ("dataset", "defaults"),
+            ("dataset", "model", "defaults"),
             (
-                (name, ", ".join(f"`{_option(flag)} {value}`" for flag, value in dataset.defaults.items()))
+                (
+                    name,
+                    model or "every",
+                    ", ".join(f"`{_option(flag)} {value}`" for flag, value in flags.items()),
+                )
                 for name, dataset in own_catalog().datasets.items()
-                if dataset.defaults
+                for model, flags in {"": dataset.defaults, **dataset.models}.items()
+                if flags
+            ),
+        ),
+        "What a model is trained by where nobody says otherwise, its recipe (models/classifiers/names.py):",
+        table(
+            ("model", "reads", "recipe"),
+            (
+                (
+                    name,
+                    entry.reads,
+                    ", ".join(f"`{_option(flag)} {value}`" for flag, value in entry.recipe.items()),
+                )
+                for name, entry in CLASSIFIERS.items()
             ),
         ),
     ]

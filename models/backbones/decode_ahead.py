@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from data.base.errors import ModelError, ending
 from models.backbones.decoding import PictureError, decode
-from models.devices import gpus_here
+from models.backbones.frames import Frame
 
 Read = Callable[[int], bytes]
 """The encoded picture of an index. PictureError where that is at fault; any other error ends the extraction."""
@@ -47,77 +47,111 @@ class Decoded(NamedTuple):
 class Decoder:
     """Reads and decodes one batch."""
 
-    def __init__(self, read: Read, size: int, batch: int) -> None:
-        self.read, self.size, self.batch = read, size, batch
+    def __init__(self, read: Read, frame: Frame, batch: int) -> None:
+        self.read, self.frame, self.batch = read, frame, batch
 
     def __call__(self, indices: list[int]) -> Decoded:
-        pixels = torch.zeros((self.batch, 3, self.size, self.size), dtype=torch.uint8)
+        pixels = torch.zeros((self.batch, 3, self.frame.size, self.frame.size), dtype=torch.uint8)
         bad: dict[int, str] = {}
         for slot, index in enumerate(indices):
             try:
-                pixels[slot] = decode(self.read(index), self.size)
+                pixels[slot] = decode(self.read(index), *self.frame)
             except PictureError as error:
                 bad[slot] = str(error)
         return Decoded(pixels, bad, indices)
 
     def bytes(self) -> int:
         """Of a batch's pixels."""
-        return self.batch * 3 * self.size * self.size
+        return self.batch * 3 * self.frame.size**2
 
 
-def by_threads(decoder: Decoder, batches: Iterator[list[int]]) -> Iterator[Decoded]:
-    """A thread for every second core: they wait while they are ahead, so the network keeps its cores.
+class Threads:
+    """Decode for a CPU in threads, one for every second core: they wait while they are ahead, so the network keeps its
+    cores.
 
-    One would do on a laptop (VGG-16 takes 30 to 100 times what decoding does), and hold up a server of 64 cores.
+    One thread is enough on a laptop (VGG-16 takes 30 to 100 times what decoding does), and too slow for 64 cores.
     """
-    waiting: deque[Any] = deque()
-    threads = max(1, torch.get_num_threads() // 2)
-    with ThreadPoolExecutor(threads, initializer=_one_thread) as pool:
-        try:
-            for indices in batches:
-                waiting.append(pool.submit(decoder, indices))
-                if len(waiting) > threads + 1:
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+
+    def __call__(self, batches: Iterator[list[int]]) -> Iterator[Decoded]:
+        """Batches of picture indices, decoded, in their order."""
+        waiting: deque[Any] = deque()
+        threads = max(1, torch.get_num_threads() // 2)
+        with ThreadPoolExecutor(threads, initializer=_one_thread) as pool:
+            try:
+                for indices in batches:
+                    waiting.append(pool.submit(self.decoder, indices))
+                    if len(waiting) > threads + 1:
+                        yield waiting.popleft().result()
+                while waiting:
                     yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def stop(self) -> None:
+        """Nothing to do: its threads end with each stream of batches."""
 
 
-def by_processes(
-    decoder: Decoder, batches: Iterator[list[int]], workers: int, on_start: Callable[[], None] | None
-) -> Iterator[Decoded]:
-    """Worker processes for a GPU, which outruns any one core; their batches arrive in pinned memory.
+class Processes:
+    """Decode for a GPU, which outruns any one core, in processes; their batches arrive in pinned memory.
 
-    Raises ModelError where SHARED has no room for their batches, at the start or later, and where one of them dies.
+    They start with the first batch, wait between one stream of batches and the next, and end with `stop`. `on_start` is
+    called in each; `sharing` says how many GPUs' processes leave their batches in SHARED.
     """
-    workers, ahead = _fit(workers, decoder)
-    loader = DataLoader(
-        _Remote(decoder),
-        batch_sampler=_Once(batches),
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        pin_memory=torch.cuda.is_available(),
-        prefetch_factor=ahead,
-        worker_init_fn=partial(_start_worker, on_start),
-        multiprocessing_context="spawn",  # a fork would inherit the parent's GPU and its locks
-    )
-    iterator, processes = _started(loader, decoder)
-    try:
-        for batch in iterator:
-            if isinstance(batch, ModelError):
-                raise batch
-            yield batch.unpack() if isinstance(batch, _Packed) else batch
-    except (RuntimeError, OSError, EOFError) as error:
-        dead = [process.exitcode for process in processes if process.exitcode is not None]
-        if not dead:
-            raise
-        raise ModelError(_obituary(dead[0])) from error
+
+    def __init__(
+        self, decoder: Decoder, workers: int, on_start: Callable[[], None] | None = None, sharing: int = 1
+    ) -> None:
+        self.decoder, self.workers, self.on_start, self.sharing = decoder, workers, on_start, sharing
+        self.batches = _Given()
+        self.loader: DataLoader[Any] | None = None
+        self.started: set[BaseProcess] = set()
+
+    def __call__(self, batches: Iterator[list[int]]) -> Iterator[Decoded]:
+        """Batches of picture indices, decoded, in their order.
+
+        Raises ModelError where SHARED has no room for them, at the start or later, and where a process dies.
+        """
+        self.batches.given = batches
+        try:
+            for batch in self._begin():
+                if isinstance(batch, ModelError):
+                    raise batch
+                yield batch.unpack() if isinstance(batch, _Packed) else batch
+        except (RuntimeError, OSError, EOFError) as error:
+            dead = [process.exitcode for process in self.started if process.exitcode is not None]
+            if not dead:
+                raise
+            raise ModelError(_obituary(dead[0])) from error
+
+    def stop(self) -> None:
+        """End the processes."""
+        self.loader = None  # DataLoader ends them when it is collected
+
+    def _begin(self) -> Iterator[Any]:
+        if self.loader is not None:
+            return iter(self.loader)
+        workers, ahead = _fit(self.workers, self.decoder, self.sharing)
+        self.loader = DataLoader(
+            _Remote(self.decoder),
+            batch_sampler=self.batches,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            pin_memory=torch.cuda.is_available(),
+            prefetch_factor=ahead,
+            worker_init_fn=partial(_start_worker, self.on_start),
+            multiprocessing_context="spawn",  # a fork would inherit the parent's GPU and its locks
+            persistent_workers=True,
+        )
+        iterator, self.started = _started(self.loader, self.decoder)
+        return iterator
 
 
-def _fit(workers: int, decoder: Decoder) -> tuple[int, int]:
-    """How many processes, and how many batches each may have ready: SHARED must hold these and the one in hand."""
-    room = _room()
+def _fit(workers: int, decoder: Decoder, sharing: int) -> tuple[int, int]:
+    """How many processes, and how many batches each may have ready: SHARED must hold these and the current one."""
+    room = _room(sharing)
     if room is None:
         return workers, AHEAD
     batches = room // decoder.bytes() - 1
@@ -134,11 +168,11 @@ def _fit(workers: int, decoder: Decoder) -> tuple[int, int]:
     return fitting, min(AHEAD, batches // fitting)
 
 
-def _room() -> int | None:
-    """Bytes of SHARED for this process, where each GPU of the machine may have one; None where nothing limits them."""
+def _room(sharing: int) -> int | None:
+    """Bytes of SHARED for this process, one of `sharing` that use it; None where nothing limits them."""
     if not SHARED.is_dir() or not (disk := os.statvfs(SHARED)).f_blocks:
         return None
-    return max(0, min(disk.f_bavail, disk.f_blocks // gpus_here()) * disk.f_frsize - SPARE)
+    return max(0, min(disk.f_bavail, disk.f_blocks // sharing) * disk.f_frsize - SPARE)
 
 
 def _no_room(decoder: Decoder, what: str) -> str:
@@ -151,9 +185,9 @@ def _no_room(decoder: Decoder, what: str) -> str:
 
 
 class _Packed:
-    """A batch on its way from a decoding process, in shared memory that this takes as it is made.
+    """A batch on its way from a decoding process, in shared memory that is allocated when this is made.
 
-    A queue would take it in a thread of its own, drop the batch where that fails, and leave the parent waiting.
+    A queue would allocate it in a thread, drop the batch if that fails, and leave the parent waiting.
     """
 
     def __init__(self, decoded: Decoded) -> None:
@@ -188,23 +222,21 @@ class _Remote(Dataset[Any]):
             return _Packed(decoded)
         except (RuntimeError, OSError) as error:
             why = str(error).splitlines()[0]
-            found = f"a decoding process can't hand over its batch: {why}"
+            message = f"a decoding process can't hand over its batch: {why}"
             if os.strerror(errno.ENOSPC) in why:
-                found = _no_room(self.decoder, f"was refused ({why})")
+                message = _no_room(self.decoder, f"was refused ({why})")
             elif "AF_UNIX" in why:  # the handles of shared memory go through a socket in TMPDIR
-                found += f"; set TMPDIR to a shorter path than {tempfile.gettempdir()}"
-            raise ModelError(f"{found}. Finished shards are kept.") from error
+                message += f"; set TMPDIR to a shorter path than {tempfile.gettempdir()}"
+            raise ModelError(f"{message}. Finished shards are kept.") from error
 
 
-class _Once(list[list[int]]):
-    """Batches that are made while they are asked for; DataLoader wants to see a list."""
+class _Given(list[list[int]]):
+    """Batches that are made on demand; DataLoader expects a list."""
 
-    def __init__(self, batches: Iterator[list[int]]) -> None:
-        super().__init__()
-        self.batches = batches
+    given: Iterator[list[int]] = iter(())
 
     def __iter__(self) -> Iterator[list[int]]:
-        return self.batches
+        return self.given
 
 
 def _as_it_is(decoded: Any) -> Any:
@@ -224,13 +256,13 @@ def _start_worker(on_start: Callable[[], None] | None, worker: int) -> None:
 def _started(loader: DataLoader[Any], decoder: Decoder) -> tuple[Iterator[Any], set[BaseProcess]]:
     """The loader's batches, and its processes.
 
-    torch would have a signal's handler raise their death, in the middle of whatever runs. Without it the loader finds
-    out within seconds, where it waits for the next batch.
+    torch would raise their death in a signal handler, in the middle of whatever runs. Without that the loader notices
+    within seconds, where it waits for the next batch.
     """
     others, handler = set(multiprocessing.active_children()), signal.getsignal(signal.SIGCHLD)
     try:
         iterator = iter(loader)
-    except OSError as error:  # the locks of its queues lie in SHARED, too
+    except OSError as error:  # the locks of its queues lie in SHARED too
         raise ModelError(f"{_no_room(decoder, f'its queue was refused ({error.strerror})')}.") from error
     finally:
         if threading.current_thread() is threading.main_thread():

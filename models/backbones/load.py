@@ -1,43 +1,34 @@
-"""Networks that turn pictures into features: weights and transform as one, cut off after the layer wanted."""
+"""Networks that turn pictures into features: weights and transform together, cut off after the wanted layer."""
 
 from __future__ import annotations
 
-import re
-import warnings
-import zipfile
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import torch
 from torch import nn
-from torchvision import models as torchvision_models
-from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from data.base.errors import ModelError
-from models.backbones.inference import fuse
-from models.backbones.names import BACKBONES, check_backbone, check_weights, find_layer, nearest
-
-_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.(\d.*)")
-
-# Constructor arguments that torchvision sets when it loads these models' ImageNet weights and not otherwise.
-_AS_TRAINED: dict[str, dict[str, Any]] = {
-    "googlenet": {"transform_input": True, "init_weights": False},
-    "inception_v3": {"transform_input": True, "init_weights": False},
-}
+from models.backbones import torchvision_networks
+from models.backbones.frames import Frame
+from models.backbones.names import check_backbone, check_weights, find_layer, is_timm, settled_size
+from models.devices import exact
 
 
 @dataclass(frozen=True)
 class Backbone:
     """A network in evaluation mode on its device, with the transform that its weights ask for.
 
-    Called with uint8 pixels (B, 3, size, size), it returns float32 features (B, *shape) on its device.
+    Called with uint8 pixels (B, 3, size, size), it returns float32 features (B, *shape) on its device. `layers` has the
+    shape of each layer's features.
     """
 
     name: str
-    layer: str
-    shape: tuple[int, ...]
-    size: int
+    layers: dict[str, tuple[int, ...]]
+    frame: Frame
     device: torch.device
     precision: str
     transform: str
@@ -45,171 +36,109 @@ class Backbone:
     scale: torch.Tensor
     shift: torch.Tensor
 
+    @property
+    def size(self) -> int:
+        """Rows and columns of pixels that it is shown."""
+        return self.frame.size
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one picture's features: a layer's own; of several all their values in one row, layer after layer."""
+        shapes = list(self.layers.values())
+        return shapes[0] if len(shapes) == 1 else (sum(map(math.prod, shapes)),)
+
     @torch.inference_mode()
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         # Normalising here and not while decoding sends a quarter of the bytes to a GPU.
         normal = pixels.to(self.device, torch.float32, non_blocking=True) * self.scale + self.shift
         normal = normal.to(getattr(torch, self.precision), memory_format=torch.channels_last)
-        return _stored(self.module(normal)["features"]).float()
+        with exact():
+            features = [layer.float() for layer in self.module(normal)]
+        return features[0] if len(features) == 1 else torch.cat([layer.flatten(1) for layer in features], 1)
 
 
 def load_backbone(
     name: str,
-    layer: str,
+    layers: str | Sequence[str],
     weights: str | Path,
     device: torch.device | str = "cpu",
     precision: str = "float32",
+    size: int | None = None,
 ) -> Backbone:
-    """Build backbone `name` up to `layer`.
+    """Build backbone `name` up to a layer, or up to the last of several, none named twice.
 
-    `weights` is random:SEED (torch.manual_seed(SEED), then torchvision's constructor with weights=None) or a
-    .pth or .safetensors file; for ImageNet's own weights give the path of the downloaded file.
-    Raises ModelError for an unknown name or layer, and for weights of other shapes, missing, or not finite.
+    size: of the pictures that it is shown, None for its own.
+
+    `weights` is random:SEED (torch.manual_seed(SEED), then the library's constructor without weights) or a
+    .pth or .safetensors file; for a network's own weights give the path of the downloaded file.
+    Raises ModelError for an unknown name or layer, a size that the network can't take, and for weights that the layers
+    need and that have other shapes, are missing, or not finite.
     """
-    device = torch.device(device)
-    shape = stored_shape(name, layer)
-    module = _cut(_weighted(name, str(weights)), name, _node(name, layer))
-    mean, std = _normalisation(name)
+    device, weights = torch.device(device), str(weights)
+    check_weights(weights)
+    if weights == "pretrained":
+        raise ModelError("weights: give the path of the downloaded file, not 'pretrained'.")
+    library, layers = _library(name), [layers] if isinstance(layers, str) else layers
+    shapes = {layer: stored_shape(name, layer, size) for layer in layers}
+    module = library.network(name, layers, weights, size)
+    view = library.view(name).at(size)
+    mean, std = torch.tensor(view.mean), torch.tensor(view.std)
     return Backbone(
         name=name,
-        layer=layer,
-        shape=shape,
-        size=_size(name),
+        layers=shapes,
+        frame=view.frame,
         device=device,
         precision=precision,
-        transform=describe_transform(name),
-        module=fuse(module, device, getattr(torch, precision)),
+        transform=str(view),
+        module=library.ready(module, device, getattr(torch, precision)),
         scale=(1 / (255 * std)).view(1, 3, 1, 1).to(device),
         shift=(-mean / std).view(1, 3, 1, 1).to(device),
     )
 
 
-def stored_shape(name: str, layer: str) -> tuple[int, ...]:
-    """Shape of one picture's features; ModelError with the valid names for an unknown backbone or layer."""
-    known = find_layer(name, layer)
-    if known:
+def stored_shape(name: str, layer: str, size: int | None = None) -> tuple[int, ...]:
+    """Shape of one picture's features; size: the picture's, None for the network's own.
+
+    ModelError with the nearest names for an unknown backbone or layer, and for a size that the network can't take.
+    """
+    known, size = find_layer(name, layer), settled_size(name, size)
+    if known and size is None:
         return known.shape
-    return _shape(_cut(_empty(name), name, _node(name, layer)), _size(name))
-
-
-def describe_transform(name: str) -> str:
-    """The road from a picture to the network in words: an attribute of every feature file."""
-    mean, std = (", ".join(f"{value:g}" for value in values) for values in _normalisation(name))
-    size = _size(name)
-    return (
-        f"upright RGB (transparency over white), the whole picture resized to {size}x{size} "
-        f"(antialiased bilinear on uint8), /255, minus mean ({mean}), divided by std ({std})"
-    )
-
-
-def _weights_enum(name: str) -> Any:
-    """The member of torchvision's weights enum: the table's, or torchvision's default."""
-    check_backbone(name)
-    enum = torchvision_models.get_model_weights(name)
-    return enum[BACKBONES[name].weights] if name in BACKBONES else enum.DEFAULT  # type: ignore[attr-defined]
-
-
-def _size(name: str) -> int:
-    return int(_weights_enum(name).transforms().crop_size[0])
-
-
-def _normalisation(name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    transform = _weights_enum(name).transforms()
-    return torch.tensor(transform.mean), torch.tensor(transform.std)
-
-
-def _weighted(name: str, weights: str) -> nn.Module:
-    """The whole network with its weights, in evaluation mode."""
-    check_weights(weights)
-    if weights == "pretrained":
-        raise ModelError("weights: give the path of the downloaded file, not 'pretrained'.")
-    kind, _, seed = weights.partition(":")
-    if kind == "random" and seed.isdigit():
-        torch.manual_seed(int(seed))
-        with warnings.catch_warnings():  # googlenet and inception announce a change of their initialisation
-            warnings.simplefilter("ignore", FutureWarning)
-            return torchvision_models.get_model(name, weights=None).eval()
-    return _filled(_empty(name), name, Path(weights)).eval()
-
-
-def _empty(name: str) -> nn.Module:
-    """The network without storage: no time goes into an initialisation that is overwritten."""
-    with torch.device("meta"):
-        return torchvision_models.get_model(name, weights=None, **_AS_TRAINED.get(name, {})).eval()
-
-
-def _filled(model: nn.Module, name: str, path: Path) -> nn.Module:
-    """`model` with the tensors of a file, each of the right name and shape, all finite."""
-    state = read_state(path)
-    if name.startswith(
-        "densenet"
-    ):  # its published file has the names of an older torchvision: norm.1 for norm1
-        state = {_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
+    library = _library(name)
+    own = library.view(name).frame.size
+    if size in (None, own):
+        return _shape(library.empty(name, [layer], None), own)
     try:
-        model.load_state_dict(state, strict=True, assign=True)
-    except RuntimeError as error:
-        details = " ".join(str(error).split("\n\t")[1:4]) or str(error)
-        raise ModelError(f"{path}: these are not the weights of {name}. {details}") from error
-    for key, value in model.state_dict().items():
-        if value.is_floating_point() and not value.isfinite().all():
-            raise ModelError(
-                f"{path}: tensor {key} holds values that are not finite. Use another file of weights."
-            )
-    return model
-
-
-def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a .pth or .safetensors file; code in it never runs. ModelError for anything else."""
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise ModelError(f"weights: no file {path}.")
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            # Files as before torch 1.6, such as VGG's published ones, are no zips, which can't be mapped.
-            mapped = zipfile.is_zipfile(path)
-            with warnings.catch_warnings():  # of what is refused in one line
-                warnings.simplefilter("ignore", UserWarning)
-                state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:  # whatever a damaged or hostile file makes the readers raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return _shape(library.empty(name, [layer], size), size)
+    except (AssertionError, RuntimeError, ValueError, TypeError) as error:  # what networks raise for it
         raise ModelError(
-            f"{path}: not a file of tensors ({reason}). Expected a state dict in .pth (read with "
-            "weights_only=True) or .safetensors."
+            f"image size: {name} can't take pictures of {size} x {size}; its own are {own} x {own}."
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ModelError(f"{path}: expected a state dict, that is names with tensors.")
-    return state
 
 
-def _node(name: str, layer: str) -> str:
-    """torchvision's name of a layer."""
-    known = find_layer(name, layer)
-    return known.node if known else layer
+def describe_transform(name: str, size: int | None = None) -> str:
+    """How a picture is prepared for the network, in words: an attribute of every feature file."""
+    return str(_library(name).view(name).at(size))
 
 
-def _cut(model: nn.Module, name: str, node: str) -> nn.Module:
-    """The part of `model` that runs up to `node`: what comes after is neither run nor kept."""
-    nodes = get_graph_node_names(model)[1][1:]  # the first is the picture itself
-    if node not in nodes and not any(other.startswith(f"{node}.") for other in nodes):
-        own = list(BACKBONES[name].layers) if name in BACKBONES else []
-        raise ModelError(
-            f"layer: {name} has no '{node}'. {nearest(node, own + nodes)} Valid: {', '.join(own + nodes)}."
-        )
-    return create_feature_extractor(model, {node: "features"}).eval().requires_grad_(False)
+def _library(name: str) -> ModuleType:
+    """The file that builds this network, with four functions: view, empty, network and ready.
+
+    view: how it is shown a picture. empty: the network up to some layers on torch's meta device, which takes no time.
+    network: the same with weights. ready: as fast as it goes on a device. What they build returns a list, the features
+    of each layer as they are stored: (B, channels), or (B, rows, columns, channels), so that what belongs to a place
+    lies together.
+    """
+    check_backbone(name)
+    if not is_timm(name):
+        return torchvision_networks
+    from models.backbones import timm_networks
+
+    return timm_networks
 
 
 def _shape(module: nn.Module, size: int) -> tuple[int, ...]:
-    """Shape of one picture's features, found without storage or arithmetic."""
+    """Shape of one picture's features of the first layer, found without storage or arithmetic."""
     with torch.inference_mode():
-        found = module(torch.empty(1, 3, size, size, device="meta"))["features"]
-    if not isinstance(found, torch.Tensor) or found.ndim < 2:
-        raise ModelError("layer: this one does not yield one tensor a picture. Take a later one.")
-    return tuple(_stored(found).shape[1:])
-
-
-def _stored(features: torch.Tensor) -> torch.Tensor:
-    """Grids (B, channels, rows, columns) become (B, rows, columns, channels): a region lies together."""
-    return features.permute(0, 2, 3, 1) if features.ndim == 4 else features
+        features = module(torch.empty(1, 3, size, size, device="meta"))
+    return tuple(features[0].shape[1:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -18,3 +18,4 @@ class Architecture:
     joint: int = 1024
     dropout: float = 0.5
     fine_tune_embeddings: bool = False
+    standardise: bool = field(default=False, metadata={"neutral": False})

@@ -1,26 +1,33 @@
-"""The models that answer questions, composed in plain sight; `MODELS` names them.
-
-To add a model, write a channel or a classifier beside these and give it a name in MODELS.
-"""
+"""From an architecture to a model: names.py says which class it is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from importlib import import_module
 
 import numpy as np
 import torch
 from torch import nn
 
 from data.base.errors import ModelError
+from data.base.words import Lines
 from models.classifiers.architecture import Architecture
-from models.classifiers.deeper_lstm import BagChannel, Classifier, LstmChannel
-from models.classifiers.lstm import LSTM
+from models.classifiers.interface import Classifier
+from models.classifiers.names import CLASSIFIERS
 
-MODELS: dict[str, Callable[[Architecture], Classifier]] = {
-    "deeper-lstm": lambda a: Classifier(a, LstmChannel(a)),
-    "language-only": lambda a: Classifier(a, LstmChannel(a), sees=False),
-    "bag-of-words": lambda a: Classifier(a, BagChannel(a)),
-}
+
+def skeleton(architecture: Architecture) -> Classifier:
+    """The model without memory for its weights (meta tensors): for their names, shapes and sizes.
+
+    Raises ModelError for an unknown model, features that it cannot read, or sizes that do not fit.
+    """
+    _check(architecture)
+    entry = CLASSIFIERS[architecture.model]
+    module = import_module(f"models.classifiers.{entry.file.removesuffix('.py')}")
+    with torch.device("meta"):
+        classifier: Classifier = getattr(module, entry.name)(architecture)
+    classifier.embedding.weight.requires_grad_(architecture.fine_tune_embeddings)
+    return classifier
 
 
 def build(architecture: Architecture, embeddings: np.ndarray | None = None, seed: int = 0) -> Classifier:
@@ -29,14 +36,12 @@ def build(architecture: Architecture, embeddings: np.ndarray | None = None, seed
     embeddings: (vocabulary, embedding) float32; None where a checkpoint is about to be loaded.
     Raises ModelError for an unknown model, features that it cannot read, or sizes that do not fit.
     """
-    _check(architecture)
-    with torch.device("meta"):  # no weights are drawn twice
-        module = MODELS[architecture.model](architecture)
-    module.to_empty(device="cpu")
-    _initialise(module, torch.Generator().manual_seed(seed))
-    matrix: nn.Parameter = module.questions.embedding.weight  # type: ignore[union-attr,assignment]
-    matrix.requires_grad_(architecture.fine_tune_embeddings)
+    module = skeleton(architecture).to_empty(device="cpu")  # no weights are drawn twice
+    module.initialise(torch.Generator().manual_seed(seed))
+    matrix = module.embedding.weight
     with torch.no_grad():
+        for buffer in module.buffers():
+            buffer.zero_()  # training or a checkpoint fills it
         matrix.zero_()
         if embeddings is not None:
             _check_embeddings(architecture, embeddings)
@@ -58,31 +63,22 @@ def parameter_table(module: nn.Module) -> str:
     lines = [f"{name:<{width}}  {shapes:<{shape}}  {count:>12}" for name, shapes, count in rows]
     totals = (("trainable", sums[True]), ("frozen", sums[False]), ("total", sum(sums.values())))
     lines += [f"{name:<{width}}  {'':<{shape}}  {count:>12,}" for name, count in totals]
-    return "\n".join(lines)
+    return Lines(*lines)
+
+
+def trained_parameters(module: nn.Module) -> int:
+    """How many numbers of a model train."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def _layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The layers that have parameters of their own."""
+    """The layers that directly hold parameters."""
     return ((name, layer) for name, layer in module.named_modules() if list(layer.parameters(recurse=False)))
 
 
-def _initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Keras's defaults: Glorot uniform kernels, orthogonal recurrent kernels, bias 1 in forget gates."""
-    for layer in module.modules():
-        if isinstance(layer, LSTM):
-            nn.init.xavier_uniform_(layer.kernel, generator=generator)
-            nn.init.orthogonal_(layer.recurrent_kernel, generator=generator)  # over all four gates together
-            nn.init.zeros_(layer.bias)
-            units = layer.recurrent_kernel.shape[0]
-            nn.init.ones_(layer.bias[units : 2 * units])
-        elif isinstance(layer, nn.Linear):
-            nn.init.xavier_uniform_(layer.weight, generator=generator)
-            nn.init.zeros_(layer.bias)
-
-
 def _check(a: Architecture) -> None:
-    if a.model not in MODELS:
-        raise ModelError(f"There is no model {a.model!r}; there are {', '.join(MODELS)}.")
+    if a.model not in CLASSIFIERS:
+        raise ModelError(f"There is no model {a.model!r}; there are {', '.join(CLASSIFIERS)}.")
     sizes = {name: getattr(a, name) for name in ("vocabulary", "embedding", "answers", "hidden", "joint")}
     for name, size in sizes.items():
         if not isinstance(size, int) or size < 1:

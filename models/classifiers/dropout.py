@@ -1,4 +1,4 @@
-"""Dropout with a generator of its own, so that a resumed run draws the same masks."""
+"""Dropout with its own generator, so that a resumed run draws the same masks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Module):
-    """Dropout whose masks come from a generator of its own, see `seed_dropout`."""
+    """Dropout whose masks come from its own generator, see `seed_dropout`."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()

@@ -23,7 +23,7 @@ def rounded_up(count: int, dtype: torch.dtype) -> int:
 
 
 def rounded_up_index(index: Tensor) -> Tensor:
-    """(N,) row numbers, under autocast with zeros behind to make a `roomy` count."""
+    """(N,) row numbers, under autocast with zeros behind to make a count that is `rounded_up`."""
     kind = index.device.type
     if not torch.is_autocast_enabled(kind):
         return index
@@ -35,8 +35,8 @@ class Tree:
     """Which states a batch of questions has, step after step. States are numbered step by step.
 
     Row j of a step goes on from row j of the step before (every state has a follower, for all questions end
-    at the last step); the rows beyond those branch off the rows named in `parents`. Thus a step needs no
-    gather but for its few new rows.
+    at the last step); the rows beyond those branch off the rows named in `parents`, and rows beyond these begin
+    from nothing. So a step only gathers its few new rows.
     """
 
     starts: tuple[int, ...]  # the number of each step's first state, and at the end the count of all
@@ -54,7 +54,8 @@ class Tree:
         return [array[: self.starts[-1]].split(widths) for array in arrays]
 
     def for_products(self, array: Tensor) -> list[Tensor]:
-        """An array's rows of each step with those behind that make a `roomy` count, as far as there are any."""
+        """An array's rows of each step with those behind that make a count that is `rounded_up`, as far as
+        there are any."""
         widths = [rounded_up(width, array.dtype) for width in self.widths]
         return [array[start : start + width] for start, width in zip(self.starts, widths, strict=False)]
 
@@ -62,6 +63,11 @@ class Tree:
     def last(self) -> Tensor:
         """(B,) the state in which each question ends."""
         return self.states[:, -1]
+
+    @property
+    def last_rows(self) -> Tensor:
+        """(B,) the same as rows of the last step."""
+        return self.last - self.starts[-2]
 
 
 def grow(tokens: np.ndarray, private: bool) -> Tree:
@@ -80,7 +86,7 @@ def grow(tokens: np.ndarray, private: bool) -> Tree:
     slot[fresh] = np.arange(len(fresh))
     widths = np.bincount(branch[fresh], minlength=steps).cumsum()
     starts = np.concatenate([[0], widths.cumsum()])
-    # Before it branches off, a question is in the state of the nearest earlier row that already did.
+    # Before it branches off, a question shares the state of the nearest earlier row that already did.
     known = np.where(branch[:, None] <= np.arange(steps), np.arange(count)[:, None], 0)
     slots = slot[np.maximum.accumulate(known, axis=0)]
     parents = slots[fresh, np.maximum(branch[fresh] - 1, 0)]
@@ -106,20 +112,16 @@ def _branches(rows: np.ndarray, private: bool) -> np.ndarray:
 class Questions:
     """A batch of questions, ready for a model: index arrays only, on one device.
 
-    tokens: (B, T) the ids; words: (D,) the distinct ones; inputs: (N1,) which of these each state of `shared`
-    reads. `private` is the tree of the second layer and `private_inputs` (N2,) the state of `shared` that
-    each of its states reads; both None where the layers share one tree.
+    words: (D,) the distinct ids; inputs: (N1,) which of these each state of `shared` reads. `private` is the tree of
+    the second layer and `private_inputs` (N2,) the state of `shared` that each of its states reads; both None where
+    the layers share one tree.
     """
 
-    tokens: Tensor
     words: Tensor
     inputs: Tensor
     shared: Tree
     private: Tree | None
     private_inputs: Tensor | None
-
-    def __len__(self) -> int:
-        return len(self.tokens)
 
 
 def gather_questions(tokens: np.ndarray, private: bool, device: torch.device | str = "cpu") -> Questions:
@@ -131,17 +133,17 @@ def gather_questions(tokens: np.ndarray, private: bool, device: torch.device | s
     shared = grow(tokens, private=False)
     words, inverse = np.unique(tokens, return_inverse=True)
     inputs = _read_by(shared, torch.from_numpy(inverse.reshape(tokens.shape)))
-    arrays = [torch.from_numpy(tokens), torch.from_numpy(words), inputs, shared.states, *shared.parents]
+    arrays = [torch.from_numpy(words), inputs, shared.states, *shared.parents]
     if private:
         own = grow(tokens, private=True)
         arrays += [_read_by(own, shared.states), own.states, *own.parents]
     sent = _send(arrays, torch.device(device))
     steps = tokens.shape[1]
-    tree = Tree(shared.starts, tuple(sent[4 : 4 + steps]), sent[3])
+    tree = Tree(shared.starts, tuple(sent[3 : 3 + steps]), sent[2])
     if not private:
-        return Questions(sent[0], sent[1], sent[2], tree, None, None)
-    rest = sent[4 + steps :]
-    return Questions(sent[0], sent[1], sent[2], tree, Tree(own.starts, tuple(rest[2:]), rest[1]), rest[0])
+        return Questions(sent[0], sent[1], tree, None, None)
+    rest = sent[3 + steps :]
+    return Questions(sent[0], sent[1], tree, Tree(own.starts, tuple(rest[2:]), rest[1]), rest[0])
 
 
 def _read_by(tree: Tree, inputs: Tensor) -> Tensor:
@@ -152,9 +154,35 @@ def _read_by(tree: Tree, inputs: Tensor) -> Tensor:
 
 
 def _send(arrays: list[Tensor], device: torch.device) -> list[Tensor]:
-    """The same int64 arrays on the device: for a GPU one copy for all, which nobody waits for."""
+    """The same int64 arrays on the device: for a GPU in one copy, which is not waited for."""
     if device.type == "cpu":
         return arrays
     flat = torch.cat([array.view(-1) for array in arrays]).pin_memory().to(device, non_blocking=True)
     pieces = flat.split([array.numel() for array in arrays])
     return [piece.view(array.shape) for piece, array in zip(pieces, arrays, strict=True)]
+
+
+def without_padding(tokens: np.ndarray) -> tuple[Tree, np.ndarray]:
+    """A tree that shares nothing: each question of (B, T) begins with its first word (an empty one with a zero), and
+    has rows of its own. Also the ids (N,) that its states read.
+
+    So a layer reads questions that torch would pack, or that have dropout before it.
+    """
+    lengths = (tokens != 0).sum(axis=1).clip(1)
+    order = np.argsort(-lengths, kind="stable")  # those that begin early come first
+    there = np.arange(tokens.shape[1], 0, -1)[:, None] <= lengths[order]  # (T, B)
+    steps = int(lengths.max())
+    widths, ids = there.sum(axis=1)[-steps:], tokens.T[-steps:][:, order][there[-steps:]]
+    numbers = there[-steps:].cumsum().reshape(steps, -1) - 1
+    states = np.zeros((len(tokens), steps), np.int64)
+    states[order] = np.where(there[-steps:], numbers, 0).T
+    none = torch.empty(0, dtype=torch.int64)
+    starts = np.concatenate([[0], widths.cumsum()]).tolist()
+    return Tree(tuple(starts), (none,) * steps, torch.from_numpy(states)), ids
+
+
+def side_by_side(questions: int, steps: int) -> Tree:
+    """A tree that shares nothing, of questions that all have so many steps: row b of each step is question b's."""
+    starts = tuple(range(0, (steps + 1) * questions, questions)) if questions else (0,) * (steps + 1)
+    states = torch.arange(steps * questions).view(steps, questions).t()
+    return Tree(starts, (torch.empty(0, dtype=torch.int64),) * steps, states)

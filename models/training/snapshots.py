@@ -1,20 +1,15 @@
 """Snapshots of a training run: after any crash it goes on from the last finished epoch.
 
-A snapshot is `epoch-0003.safetensors` (the weights that train and the optimiser's state) made whole by
-`epoch-0003.json`, which is written last and holds the size and sha256 of the other, the history so far, and
-the identity of the run. There is no random state in it: the order of the questions and the dropout masks of
-each epoch start from (seed, epoch).
+A snapshot is `epoch-0003.safetensors` (the weights that train and the optimiser's state; with questions held out also
+the weights of the best epoch, where that is an earlier one) made whole by `epoch-0003.json`, which is written last and
+holds the size and sha256 of the other, the history so far, and the identity of the run. There is no random state in it:
+the order of the questions and the dropout masks of each epoch start from (seed, epoch).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import socket
-import time
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +20,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from data.base.errors import DataError, ModelError
+from data.base.files import atomic_write
 from data.base.hashes import sha256_file
+from data.base.temporary import is_left
 from models.tensors import write_tensors
+from models.training.choices import OPTIMISERS
 
-KEPT = 2  # the newest, and one more should the disk lose it
-STATES = {"rmsprop": 1, "adamw": 2}  # arrays of a weight's size that each optimiser keeps
+KEPT = 2  # the newest, and one more in case the disk loses it
 _NAME = re.compile(r"epoch-([0-9]+)\.json")
-STALE = 600  # seconds after which a temporary file has no writer any more
 
 
 @dataclass(frozen=True)
@@ -45,13 +41,26 @@ class Snapshot:
     def restore(self, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Put weights and optimiser back as they were, each on its weight's device."""
         with torch.no_grad():
-            for name, weight in _trained(module):
+            for name, weight in trained_weights(module):
                 weight.copy_(self.tensors[f"model/{name}"])
                 prefix = f"optimiser/{name}/"
-                found = {key: value for key, value in self.tensors.items() if key.startswith(prefix)}
+                state = {key: value for key, value in self.tensors.items() if key.startswith(prefix)}
+                device = {"step": weight.device if optimiser.defaults.get("fused") else torch.device("cpu")}
                 optimiser.state[weight] = {
-                    key.removeprefix(prefix): value.to(weight.device) for key, value in found.items()
+                    (key := name.removeprefix(prefix)): value.to(device.get(key, weight.device))
+                    for name, value in state.items()
                 }
+
+    def best(self) -> dict[str, Tensor]:
+        """The weights of the best epoch, by name: its own, where there are no others."""
+        kinds = [
+            prefix for prefix in ("best/", "model/") if any(name.startswith(prefix) for name in self.tensors)
+        ]
+        return {
+            name.removeprefix(kinds[0]): value
+            for name, value in self.tensors.items()
+            if name.startswith(kinds[0])
+        }
 
 
 def write_snapshot(
@@ -60,10 +69,14 @@ def write_snapshot(
     optimiser: torch.optim.Optimizer,
     history: list[dict[str, float]],
     identity: dict[str, Any],
+    best: dict[str, Tensor] | None = None,
 ) -> None:
-    """Write the snapshot of as many epochs as `history` has rows, then drop all but the newest ones."""
-    tensors = {}
-    for name, weight in _trained(module):
+    """Write the snapshot of as many epochs as `history` has rows, then drop all but the newest ones.
+
+    best: the weights of an earlier epoch that was judged better, so that each snapshot has all that a run needs.
+    """
+    tensors = {f"best/{name}": weight for name, weight in (best or {}).items()}
+    for name, weight in trained_weights(module):
         tensors[f"model/{name}"] = weight.detach().cpu().contiguous()
         for key, value in optimiser.state[weight].items():
             tensors[f"optimiser/{name}/{key}"] = value.detach().cpu().contiguous()
@@ -71,20 +84,21 @@ def write_snapshot(
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"epoch": len(history), "identity": identity, "history": history}
 
-    def write(temporary: Path) -> None:
+    with atomic_write(path) as temporary:
         write_tensors(tensors, temporary)  # once renamed, another run of this training may drop it
         facts.update(size=temporary.stat().st_size, sha256=sha256_file(temporary))
-
-    _replace(path, write)
-    text = json.dumps(facts, indent=1) + "\n"
-    _replace(path.with_suffix(".json"), lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    with atomic_write(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     _tidy(folder)
 
 
-def read_snapshot(folder: Path, epochs: int, identity: dict[str, Any]) -> Snapshot | None:
+def read_snapshot(
+    folder: Path, epochs: int, identity: dict[str, Any], neutral: dict[str, Any]
+) -> Snapshot | None:
     """The newest whole snapshot of at most `epochs` epochs, or None.
 
-    One that was not finished or is damaged is passed over: the run ends at the same bits from an earlier one.
+    neutral: the value of a part of the identity in snapshots that were written before that part existed. A snapshot
+    that was not finished or is damaged is skipped: from an earlier one the run ends with the same bits.
     Raises ModelError where the folder belongs to another run.
     """
     for path in reversed(_oldest_first(folder)):
@@ -92,7 +106,7 @@ def read_snapshot(folder: Path, epochs: int, identity: dict[str, Any]) -> Snapsh
         tensors = path.with_suffix(".safetensors")
         if facts is None or facts["epoch"] > epochs:
             continue
-        _same_run(folder, facts["identity"], identity)
+        _same_run(folder, neutral | facts["identity"], identity)
         try:
             if tensors.stat().st_size == facts["size"] and sha256_file(tensors) == facts["sha256"]:
                 return Snapshot(facts["epoch"], facts["history"], load_file(tensors))
@@ -100,20 +114,20 @@ def read_snapshot(folder: Path, epochs: int, identity: dict[str, Any]) -> Snapsh
             OSError,
             DataError,
             SafetensorError,
-        ):  # another run of this training may drop it while we look
+        ):  # another run of this training may remove it meanwhile
             continue
     return None
 
 
-def snapshot_bytes(module: nn.Module, optimiser: str) -> int:
+def snapshot_bytes(module: nn.Module, optimiser: str, held_out: bool = False) -> int:
     """The most that snapshots take: those that are kept, and one that is being written."""
-    trained = sum(4 * weight.numel() for _, weight in _trained(module))
-    return (KEPT + 1) * trained * (1 + STATES[optimiser])
+    trained = sum(4 * weight.numel() for _, weight in trained_weights(module))
+    return (KEPT + 1) * trained * (1 + OPTIMISERS[optimiser] + held_out)
 
 
-def _same_run(folder: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
+def _same_run(folder: Path, stored: dict[str, Any], expected: dict[str, Any]) -> None:
     expected = json.loads(json.dumps(expected))  # tuples as the lists that JSON has
-    differ = sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key))
+    differ = sorted(key for key in stored.keys() | expected.keys() if stored.get(key) != expected.get(key))
     if differ:
         raise ModelError(
             f"The snapshots in {folder} come from another training run: it differs in {', '.join(differ)}. "
@@ -129,23 +143,9 @@ def _facts(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _trained(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+def trained_weights(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Those that training changes, by name."""
     return [(name, weight) for name, weight in module.named_parameters() if weight.requires_grad]
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a temporary sibling, bring it to the disk, and rename it over `path`; a failure leaves nothing."""
-    temporary = path.with_name(f".{path.name}-{socket.gethostname()}-{os.getpid()}-{time.time_ns()}")
-    try:
-        write(temporary)
-        for synced in (temporary, path.parent):
-            if synced == path.parent:
-                os.replace(temporary, path)
-            handle = os.open(synced, os.O_RDONLY)
-            os.fsync(handle)
-            os.close(handle)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _oldest_first(folder: Path) -> list[Path]:
@@ -159,7 +159,6 @@ def _tidy(folder: Path) -> None:
     for path in _oldest_first(folder)[:-KEPT]:
         path.unlink(missing_ok=True)
         path.with_suffix(".safetensors").unlink(missing_ok=True)
-    for path in folder.glob(".epoch-*"):
-        with suppress(FileNotFoundError):  # its writer has just renamed it
-            if time.time() - path.stat().st_mtime > STALE:
-                path.unlink()
+    for path in (*folder.glob(".tmp-epoch-*"), *folder.glob(".epoch-*")):  # the latter of earlier versions
+        if is_left(path):
+            path.unlink(missing_ok=True)

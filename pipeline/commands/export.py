@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import luigi
 
 from data.base.errors import DataError
 from data.base.files import check_folder, replaced
+from data.base.words import show
 from data.catalog import entries, sources
 from pipeline.commands.root_task import task_from
 from tasks.contract import artifacts
@@ -21,15 +23,19 @@ from tasks.contract.stage import Stage
 from tasks.setup.flags import ExperimentFlags
 from tasks.stages.download_texts import DownloadQuestions
 from tasks.stages.extract import ExtractFeatures
+from tasks.stages.part import ChoosePictures
 from tasks.stages.text import BuildVocabulary, EncodeAnswers, EncodeQuestions
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from data.pictures.feature_file import Features
+    from data.seed_files.half_pictures import HalfPictures
     from data.seed_files.write_seed_files import Half
     from data.text.questions import EncodedQuestions, Vocabulary
+
+
+_NO_FEATURES = "whose picture has no features"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +46,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def export_files(flags: argparse.Namespace) -> int:
     """`export [TASK flags] --to DIR`: the artifacts of a finished run as the original's three files."""
-    for line in export(task_from(flags.words, flags.parser), flags.to):
-        print(line)
+    show(*export(task_from(flags.words, flags.parser), flags.to))
     return 0
 
 
@@ -51,6 +56,7 @@ def export(root: luigi.Task, to: Path) -> list[str]:
     DataError where an artifact of the run is not there or damaged, or `to` holds one of the files already.
     """
     from data.pictures.feature_file import read_features
+    from data.seed_files.half_pictures import HalfPictures
     from data.seed_files.write_seed_files import (
         ARRAYS,
         IMAGES,
@@ -68,11 +74,12 @@ def export(root: luigi.Task, to: Path) -> list[str]:
     stores = {
         name: read_features(stage.path / "features.h5", in_memory=0) for name, stage in run.features.items()
     }
-    train, test = _Pictures(stores, run.train_sets), _Pictures(stores, run.test_sets)
-    asked = {part: read_encoded(stage.path / "questions.h5") for part, stage in run.questions.items()}
+    train, test = HalfPictures(stores, run.train_sets), HalfPictures(stores, run.test_sets)
+    encoded = {part: read_encoded(stage.path / "questions.h5") for part, stage in run.questions.items()}
+    left: dict[str, Counter[str]] = {"train": Counter(), "test": Counter()}
     halves = (
-        _joined([_train_half(run, part, asked[part], train) for part in run.train]),
-        _test_half(run, asked[run.test], test, vocabulary),
+        _joined([_train_half(run, part, encoded[part], train, left["train"]) for part in run.train]),
+        _test_half(run, encoded[run.test], test, vocabulary, left["test"]),
     )
     with _new_files(to, (IMAGES, ARRAYS, NAMES)) as paths:
         write_arrays(paths[ARRAYS], *halves)
@@ -83,8 +90,8 @@ def export(root: luigi.Task, to: Path) -> list[str]:
         )
     return [
         f"{to / IMAGES}: {len(train.names):,} pictures of train, {len(test.names):,} of test",
-        f"{to / ARRAYS}: {len(halves[0].tokens):,} of {vocabulary.questions:,} training questions (those whose "
-        f"consensus answer is a class), {len(halves[1].tokens):,} of test",
+        f"{to / ARRAYS}: {_counted(halves[0], 'training questions', left['train'])}, "
+        f"{_counted(halves[1], 'of test', left['test'])}",
         f"{to / NAMES}: {len(vocabulary.words):,} words and the unknown one, {len(vocabulary.answers):,} answers",
     ]
 
@@ -100,7 +107,7 @@ class _Run:
     questions: dict[str, Stage]
     answers: dict[str, Stage]
     features: dict[str, Stage]  # by image set
-    asked: DownloadQuestions
+    question_file: DownloadQuestions
 
     @property
     def train_sets(self) -> list[str]:
@@ -124,6 +131,11 @@ def _finished(task: luigi.Task) -> _Run:
             f"{dataset.name} was imported: {dataset.ready_made.path} is what an export would write."
         )
     train, test = dataset.parts(root.train_split), root.eval_split
+    if any(ChoosePictures.limit_of(root, split) for split in (*train, test)):
+        raise DataError(
+            f"--limit-pictures {root.limit_pictures}: an export has all pictures of a split; run and export with "
+            "--limit-pictures 0"
+        )
     sets = {dataset.split(part).image_set for part in (*train, test)}
     run = _Run(
         dataset,
@@ -140,7 +152,7 @@ def _finished(task: luigi.Task) -> _Run:
         *run.questions.values(),
         *run.answers.values(),
         *run.features.values(),
-        run.asked,
+        run.question_file,
     )
     for stage in stages:
         _check(stage)
@@ -163,59 +175,35 @@ def _check(stage: Stage) -> None:
         )
 
 
-class _Pictures:
-    """The pictures of one half: those of its image sets, one set behind the other."""
-
-    def __init__(self, stores: dict[str, Features], image_sets: list[str]) -> None:
-        self.parts: dict[str, tuple[int, Features]] = {}
-        self.names: list[str] = []
-        for name in image_sets:
-            self.parts[name] = (len(self.names), stores[name])
-            self.names += stores[name].image_names
-        if len({store.features.shape[1:] for _, store in self.parts.values()}) != 1:
-            raise DataError(f"{', '.join(image_sets)} have features of different shapes; extract them alike.")
-
-    def rows(self, image_set: str, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Rows from 0 of the half; -1 for a picture that has no features."""
-        import numpy as np
-
-        before, store = self.parts[image_set]
-        rows = store.rows(image_ids, missing=-1)
-        return np.where(rows < 0, -1, rows + before)
-
-    def content(self) -> tuple[int, int, Iterator[Any]]:
-        """Rows, columns, blocks. A grid of features becomes one long row, as the models here see it too."""
-        _, first = next(iter(self.parts.values()))
-        columns = 1
-        for size in first.features.shape[1:]:
-            columns *= size
-        return len(self.names), columns, self._blocks(columns)
-
-    def _blocks(self, columns: int) -> Iterator[Any]:
-        from data.seed_files.write_seed_files import block_rows
-
-        step = block_rows(columns)
-        for _, store in self.parts.values():
-            for start in range(0, len(store.features), step):
-                yield store.features[start : start + step]
+def _counted(half: Half, what: str, left: Counter[str]) -> str:
+    """How many questions of how many, and why the others are left out."""
+    kept, why = len(half.tokens), "; ".join(f"{count:,} {reason}" for reason, count in left.items() if count)
+    return f"{kept:,} of {kept + left.total():,} {what}" + (f" (left out: {why})" if why else "")
 
 
-def _train_half(run: _Run, part: str, asked: EncodedQuestions, pictures: _Pictures) -> Half:
+def _train_half(
+    run: _Run, part: str, encoded: EncodedQuestions, pictures: HalfPictures, left: Counter[str]
+) -> Half:
     """The questions of one training split whose consensus answer is a class and whose picture has features."""
     from data.text.answers import read_answers
 
     consensus = read_answers(run.answers[part].path / "answers.h5").consensus
-    rows = pictures.rows(run.dataset.split(part).image_set, asked.image_ids)
-    return _half(asked, rows, (consensus >= 0) & (rows >= 0), consensus, None)
+    rows = pictures.rows(run.dataset.split(part).image_set, encoded.image_ids)
+    left["whose consensus answer is not a class"] += int((consensus < 0).sum())
+    left[_NO_FEATURES] += int(((consensus >= 0) & (rows < 0)).sum())
+    return _half(encoded, rows, (consensus >= 0) & (rows >= 0), consensus, None)
 
 
-def _test_half(run: _Run, asked: EncodedQuestions, pictures: _Pictures, vocabulary: Vocabulary) -> Half:
-    rows = pictures.rows(run.test_sets[0], asked.image_ids)
-    return _half(asked, rows, rows >= 0, None, _choices(run, asked, vocabulary))
+def _test_half(
+    run: _Run, encoded: EncodedQuestions, pictures: HalfPictures, vocabulary: Vocabulary, left: Counter[str]
+) -> Half:
+    rows = pictures.rows(run.test_sets[0], encoded.image_ids)
+    left[_NO_FEATURES] += int((rows < 0).sum())
+    return _half(encoded, rows, rows >= 0, None, _choices(run, encoded, vocabulary))
 
 
 def _half(
-    asked: EncodedQuestions,
+    encoded: EncodedQuestions,
     rows: NDArray[np.int64],
     kept: NDArray[np.bool_],
     answers: NDArray[np.int32] | None,
@@ -224,9 +212,9 @@ def _half(
     from data.seed_files.write_seed_files import Half
 
     return Half(
-        asked.tokens[kept],
-        asked.lengths[kept],
-        asked.question_ids[kept],
+        encoded.tokens[kept],
+        encoded.lengths[kept],
+        encoded.question_ids[kept],
         rows[kept],
         None if answers is None else answers[kept],
         None if choices is None else choices[kept],
@@ -246,7 +234,7 @@ def _joined(halves: list[Half]) -> Half:
     return Half(**arrays)
 
 
-def _choices(run: _Run, asked: EncodedQuestions, vocabulary: Vocabulary) -> NDArray[np.int32]:
+def _choices(run: _Run, encoded: EncodedQuestions, vocabulary: Vocabulary) -> NDArray[np.int32]:
     """(Q, 18) int32 classes of the answers to choose from; all OUTSIDE for a dataset without such a task."""
     import numpy as np
 
@@ -255,12 +243,12 @@ def _choices(run: _Run, asked: EncodedQuestions, vocabulary: Vocabulary) -> NDAr
     from data.text.official_json import read_questions
     from tasks.stages.predict import classes_of
 
-    classes = np.full((len(asked.question_ids), CHOICES), OUTSIDE, np.int32)
+    classes = np.full((len(encoded.question_ids), CHOICES), OUTSIDE, np.int32)
     if "multiple-choice" not in run.dataset.tasks():
         return classes
-    questions = read_questions(run.asked.target, run.dataset.member(run.test, "multiple-choice"))
+    questions = read_questions(run.question_file.target, run.dataset.member(run.test, "multiple-choice"))
     by_id = {question.question_id: list(question.multiple_choices or ()) for question in questions}
-    texts = [by_id.get(number, []) for number in asked.question_ids.tolist()]
+    texts = [by_id.get(number, []) for number in encoded.question_ids.tolist()]
     if (most := max(map(len, texts))) > CHOICES:
         raise DataError(f"a question has {most} answers to choose from; the format has room for {CHOICES}.")
     if most:

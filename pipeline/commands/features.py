@@ -7,33 +7,39 @@ import sys
 import time
 from pathlib import Path
 
-import luigi
-
-from models.backbones.names import check_backbone, check_weights
+from data.base.words import show
+from data.pictures.npy_files import FORMATS
+from models.backbones.names import check_backbone, check_weights, settled_size
+from models.gpu_presence import why_none
 from tasks.library import in_use
+from tasks.library.pretrained import download_weights
 from tasks.setup import settings
 from tasks.setup.stage_progress import StageProgress
 from tasks.setup.user_errors import StageError
-from tasks.stages.download import DownloadWeights
 
 
 def features(flags: argparse.Namespace) -> int:
     """Extract, resumably, and print pictures a second and failures."""
-    from tasks.extraction.standalone import check_paths, extract_pictures
+    from tasks.extraction.standalone import check_paths, extract_pictures, settled_layers
 
     check_backbone(flags.backbone)
     check_weights(flags.weights)
-    check_paths(flags.pictures, flags.out, flags.weights)  # before weights are fetched
+    settled_size(flags.backbone, flags.image_size)
+    layers = settled_layers(flags.backbone, flags.layer)
+    check_paths(flags.pictures, flags.out, flags.weights, flags.format, layers)  # before weights are fetched
+    compute = settings.compute()
+    if compute.engine == "local" and (why := why_none(compute.device)):
+        raise StageError(f"[compute] device = {compute.device}: {why}; or set device = auto")
     weights, weights_id = _weights(flags.backbone, flags.weights)
     began, progress = time.perf_counter(), StageProgress(None, "features", "pictures")
-    compute = settings.compute()
     try:
         done = extract_pictures(
             flags.pictures,
             flags.out,
             settings.artifacts_folder(),
             flags.backbone,
-            flags.layer,
+            layers,
+            flags.image_size,
             weights,
             weights_id,
             compute.engine,
@@ -41,6 +47,7 @@ def features(flags: argparse.Namespace) -> int:
             flags.max_bad_images,
             progress,
             in_use.note_paths,
+            flags.format,
             device=compute.device,
             precision=compute.precision,
             threads=compute.threads,
@@ -49,28 +56,57 @@ def features(flags: argparse.Namespace) -> int:
     finally:
         progress.close()
     seconds = time.perf_counter() - began
-    for picture in done.merged.bad:
-        print(f"left out {picture.name}: {picture.reason}", file=sys.stderr)
+    for picture in done.features.bad:
+        show(f"left out {picture.name}: {picture.reason}", file=sys.stderr)
     if done.skipped:
-        print(f"{len(done.skipped):,} files are no pictures, such as {done.skipped[0]}", file=sys.stderr)
-    total = done.merged.pictures + len(done.merged.bad)
-    print(
-        f"{flags.out}: {done.merged.pictures:,} pictures, {' x '.join(map(str, done.merged.shape))} float16 each, "
-        f"{len(done.merged.bad):,} left out; {seconds:,.1f} s, {total / seconds:,.1f} pictures a second "
+        show(f"{len(done.skipped):,} files are not pictures, such as {done.skipped[0]}", file=sys.stderr)
+    total = done.features.pictures + len(done.features.bad)
+    speed = (
+        f"{seconds:,.1f} s, {total / seconds:,.1f} pictures a second "
         f"({done.settings.processor}, {done.settings.precision})"
     )
+    *first, last = (
+        f"{path}: {done.features.pictures:,} pictures, {' x '.join(map(str, shape))} float16 each, "
+        f"{len(done.features.bad):,} left out"
+        for path, shape in done.written.items()
+    )
+    for line in first:
+        show(line)
+    show(f"{last}; {speed}")
     return 0
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pictures", type=Path, help="a folder or zip of pictures")
     parser.add_argument(
-        "--out", type=Path, required=True, help="the feature file to write, such as features.h5"
+        "--out",
+        type=Path,
+        required=True,
+        help="the feature file to write, such as features.h5; of several layers features-fc6.h5, features-fc7.h5, ...",
     )
     parser.add_argument(
-        "--backbone", default="vgg16", help="vgg16 (default), vgg19, resnet50, resnet152, ..."
+        "--format",
+        choices=FORMATS,
+        default="h5",
+        help="h5 (default), or npy: rows in OUT.npy, ids in OUT-ids.npy, names in OUT-names.json",
     )
-    parser.add_argument("--layer", default="", help="the backbone's own by default, such as vgg16's fc7")
+    parser.add_argument(
+        "--backbone",
+        default="vgg16",
+        help="vgg16 (default), resnet50, timm:NAME, ...: vqa backbones lists them",
+    )
+    parser.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        help="the backbone's own by default, such as vgg16's fc7; given again, each layer becomes a file, in one pass",
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        metavar="SIZE",
+        help="pixels a side, such as 448; the backbone's own by default",
+    )
     parser.add_argument("--weights", default="pretrained", help="pretrained, random:SEED, or a file")
     parser.add_argument(
         "--max-bad-images",
@@ -84,7 +120,5 @@ def _weights(backbone: str, weights: str) -> tuple[str, str]:
     """What to load, and its name in the file; published weights are downloaded as a stage like any other."""
     if weights != "pretrained":
         return weights, ""
-    stage = DownloadWeights(backbone=backbone)
-    if not luigi.build([stage], local_scheduler=True, log_level="WARNING"):
-        raise StageError(f"the weights of {backbone} could not be downloaded; --weights random:0 needs none")
+    stage = download_weights(backbone, "--weights random:0 needs none")
     return str(stage.target), stage.source().sha256 or ""

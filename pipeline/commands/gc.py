@@ -11,11 +11,12 @@ from pathlib import Path
 
 import luigi
 
-from data.base.words import human_size
+from data.base.temporary import temporary_name
+from data.base.words import counted, human_size, show
 from pipeline.commands.root_task import split_roots, task_from
 from pipeline.commands.runs import accuracies
-from tasks.contract import artifacts, liveness
-from tasks.contract.stage import walk
+from tasks.contract import artifacts
+from tasks.contract.graph import walk
 from tasks.library import evaluations, in_use, inventory
 from tasks.library.trained_runs import trained_runs
 from tasks.setup.user_errors import StageError
@@ -23,13 +24,13 @@ from tasks.setup.user_errors import StageError
 
 @dataclass(frozen=True)
 class Unneeded:
-    """A path that no root reaches. `artifact`: it is one, and not work or what a kill left."""
+    """A path that no root reaches. `artifact`: it is an artifact, not work or what a kill left."""
 
     path: Path
     artifact: bool = False
 
     def why_kept(self) -> str:
-        """Why it stays all the same, as things are now; empty if it may go."""
+        """Why it must stay for now; empty if it may go."""
         if process := in_use.needed_by_others().get(inventory.whose(self.path)):
             return f"{process} needs it"
         if self.path.is_symlink():
@@ -47,11 +48,11 @@ def unreached(roots: list[luigi.Task], downloads: bool) -> list[Unneeded]:
         kept = inventory.stage_of(path).startswith("download-") and not downloads
         return not kept and inventory.whose(path) not in reached
 
-    found = [path for path in inventory.all_artifacts() if unneeded(path)]
+    finished = [path for path in inventory.all_artifacts() if unneeded(path)]
     work = [path for path in (*inventory.work_folders(), *inventory.parts()) if unneeded(path)]
-    gone = {*found, *work}
+    gone = {*finished, *work}
     left = [path for path in inventory.leftovers() if not gone.intersection(path.parents)]
-    return [*(Unneeded(path, artifact=True) for path in found), *map(Unneeded, [*work, *left])]
+    return [*(Unneeded(path, artifact=True) for path in finished), *map(Unneeded, [*work, *left])]
 
 
 def _reached(roots: list[luigi.Task]) -> set[Path]:
@@ -60,7 +61,7 @@ def _reached(roots: list[luigi.Task]) -> set[Path]:
     seen: dict[Path, artifacts.State] = {}
     for stage in (stage for root in roots for stage in walk(root)):
         reached.add(stage.path)
-        state = stage.state(seen)  # for all: it also undoes a replacement that was killed
+        state = stage.state(seen)  # for every stage: it also undoes a replacement that was killed
         if state.status != "complete" or stage.keeps_work():
             reached.update(inventory.work_of(stage))
     return reached
@@ -68,17 +69,17 @@ def _reached(roots: list[luigi.Task]) -> set[Path]:
 
 def trained_models(unneeded: Iterable[Unneeded]) -> dict[Path, str]:
     """The trained models among these artifacts, each with its accuracy: 'NAME 76.05'."""
-    paths = {one.path for one in unneeded}
+    paths = {entry.path for entry in unneeded}
     runs = [run for run in trained_runs() if run.folder in paths]
     judged = evaluations.evaluations(runs)
     return {run.folder: f"{run.name} {accuracies(judged[run.fingerprint])}" for run in runs}
 
 
 def discard(path: Path) -> None:
-    """Remove all of it. An artifact's name goes first, so that a kill in the middle leaves none that is half there."""
+    """Remove it all. An artifact is renamed first, so that a kill in the middle leaves no half of one."""
     if path.is_dir() and not path.name.startswith("."):
         try:
-            path = path.rename(liveness.temporary_name(path))
+            path = path.rename(temporary_name(path))
         except FileNotFoundError:  # another gc was faster
             return
     artifacts.remove(path)
@@ -97,7 +98,7 @@ def gc(flags: argparse.Namespace) -> int:
     """List what the given roots do not reach; remove it with --yes."""
     yes, roots = flags.yes, split_roots(flags.words)
     if any(not root or root[0].startswith("-") for root in roots):
-        print(
+        show(
             "error: gc needs the task to keep, such as: python -m pipeline gc RunAll --dataset sample",
             file=sys.stderr,
         )
@@ -105,31 +106,27 @@ def gc(flags: argparse.Namespace) -> int:
     unneeded = unreached([task_from(root, flags.parser) for root in roots], flags.downloads)
     models = trained_models(unneeded)
     sizes: dict[Unneeded, int] = {}
-    for one in unneeded:
-        if why := one.why_kept():
-            print(f"keep {one.path}: {why}")
+    for entry in unneeded:
+        if why := entry.why_kept():
+            show(f"keep {entry.path}: {why}")
             continue
-        sizes[one] = artifacts.size(one.path)
-        print(f"{'remove' if yes else 'would remove'} {human_size(sizes[one]):>12}  {one.path}")
+        sizes[entry] = artifacts.size(entry.path)
+        show(f"{'remove' if yes else 'would remove'} {human_size(sizes[entry]):>12}  {entry.path}")
         if yes:
-            discard(one.path)
-    print(_sum(sizes, models) if sizes else "nothing to remove")
+            discard(entry.path)
+    show(_sum(sizes, models) if sizes else "nothing to remove")
     if sizes and not yes:
-        print("nothing was removed; add --yes to remove these")
+        show("nothing was removed; add --yes to remove these")
     return 0
 
 
 def _sum(sizes: dict[Unneeded, int], models: dict[Path, str]) -> str:
     """'23 artifacts, 221.0 MB, 1 trained model: NAME 76.05'"""
-    whole = sum(one.artifact for one in sizes)
-    parts = [_count(whole, "artifact")] if whole else []
+    whole = sum(entry.artifact for entry in sizes)
+    parts = [counted(whole, "artifact")] if whole else []
     if left := len(sizes) - whole:
-        parts.append(_count(left, "piece", " of unfinished work"))
+        parts.append(f"{counted(left, 'piece')} of unfinished work")
     parts.append(human_size(sum(sizes.values())))
-    if names := [models[one.path] for one in sizes if one.path in models]:
-        parts.append(f"{_count(len(names), 'trained model')}: {', '.join(names)}")
+    if names := [models[entry.path] for entry in sizes if entry.path in models]:
+        parts.append(f"{counted(len(names), 'trained model')}: {', '.join(names)}")
     return ", ".join(parts)
-
-
-def _count(number: int, noun: str, more: str = "") -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}{more}"

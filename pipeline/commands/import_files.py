@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from data.base.errors import DataError
 from data.base.files import replaced
+from data.base.words import show
 from data.catalog import entries, sources
 from tasks.stages.imported import imported_catalog
 
@@ -31,15 +32,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def import_files(flags: argparse.Namespace) -> int:
     """`import --from ZIP`: the original's three files as dataset seed-v1."""
-    for line in import_(flags.source, flags.annotations):
-        print(line)
+    show(*import_(flags.source, flags.annotations))
     return 0
 
 
 def import_(source: Path, annotations: str) -> list[str]:
     """Check the names and questions in `source` and register it as dataset seed-v1; return lines that say what.
 
-    The file is used where it lies, and its features are checked when ImportFeatures reads them. An earlier import is
+    The files are used where they lie, and features are checked when ImportFeatures reads them. An earlier import is
     replaced. DataError for files that `data.seed_files.read_seed_files` refuses.
     """
     from data.seed_files.read_seed_files import check_images, opened, read_half, read_names

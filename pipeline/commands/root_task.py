@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import luigi
 from luigi.cmdline_parser import CmdlineParser
 
 from pipeline import luigi_flags
 from pipeline.one_line_parser import OneLineParser
+from tasks.contract.flagged import Flagged
 
 BETWEEN_ROOTS = "\0"
 """What stands for `--` between two tasks: nobody can type it, and argparse gives it no meaning."""
@@ -23,10 +23,10 @@ def split_roots(words: list[str]) -> list[list[str]]:
     return roots
 
 
-def task_from(words: list[str], command: OneLineParser) -> luigi.Task:
+def task_from(words: list[str], command: OneLineParser) -> Flagged:
     """A task of ours from a command line as Luigi takes it; RunAll where none is named.
 
-    Ends with one line where the words can't be read; `command` knows the flags that the command itself has.
+    Ends with one line where the words can't be read; `command` has the flags of the command itself.
     """
     if not words or words[0].startswith("-"):
         words = ["RunAll", *words]
@@ -34,4 +34,5 @@ def task_from(words: list[str], command: OneLineParser) -> luigi.Task:
         command.error("--module is for luigi, as in luigi --module pipeline RunAll; leave it out here")
     luigi_flags.install(command.flags())
     with CmdlineParser.global_instance(words) as parser:
-        return parser.get_task_obj()
+        root: Flagged = parser.get_task_obj()
+        return root

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from data.base.words import show, show_json
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     for name in ("annotations", "questions", "results"):
@@ -14,11 +16,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def score(flags: argparse.Namespace) -> int:
     """Official figures of anyone's results file."""
-    import json
-
     from data.scoring.figures import format_accuracy
     from data.scoring.figures import score as official
 
     figures = official(flags.annotations, flags.questions, flags.results)
-    print(json.dumps(figures, indent=1) if flags.json else format_accuracy(figures))
+    show_json(figures) if flags.json else show(format_accuracy(figures))
     return 0

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from tasks.setup.settings import PROJECT
+from tasks.setup.config_files import INSTALLED, PROJECT
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "h5py", "luigi", "nltk", "msgspec", "safetensors")
 
@@ -27,6 +27,8 @@ def environment() -> dict[str, Any]:
 
 def _commit() -> str | None:
     """The project's git commit, with '+' where files differ from it; None outside a checkout."""
+    if INSTALLED:  # a repository around it would be another project's
+        return None
     try:
         head = _git("rev-parse", "HEAD")
         return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
@@ -35,7 +37,7 @@ def _commit() -> str | None:
 
 
 def _git(*arguments: str) -> str:
-    # `status` would lock the index to refresh it, and a run that is killed then would leave the lock to its user.
+    # `status` would lock the index to refresh it, and a run that is killed meanwhile would leave the lock behind.
     done = subprocess.run(
         ["git", "--no-optional-locks", "-C", str(PROJECT), *arguments],
         capture_output=True,

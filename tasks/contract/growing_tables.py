@@ -1,6 +1,6 @@
-"""Tables that grow with each data set, backbone or model: what of them one stage reads.
+"""Tables that grow with each data set, backbone or model: the part that one stage reads.
 
-A new entry is no change for whatever reads another one, so the digest of a stage's source has to tell them apart.
+A new entry changes nothing for stages that read another one, so the digest of a stage's source tells entries apart.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from data.catalog import sources
 CATALOG = "data/catalog/catalog.toml"
 TABLES = {
     "models/backbones/names.py": ("backbone", {"BACKBONES", "TORCHVISION"}),
-    "models/classifiers/build.py": ("model", {"MODELS"}),
-    "models/classifiers/names.py": ("model", {"IGNORED"}),
+    "models/classifiers/names.py": ("model", {"CLASSIFIERS"}),
 }
 """File: the flag that chooses an entry, and the names of its tables."""
 
@@ -42,7 +41,7 @@ def entry_only(text: str, tables: set[str], name: str) -> str:
 
 
 def _single_imports(node: ast.Import | ast.ImportFrom) -> dict[str, str]:
-    """Each name that a statement brings in, with a statement that brings it alone."""
+    """Each name that a statement imports, with a statement that imports only this."""
     start = f"from {node.module} import" if isinstance(node, ast.ImportFrom) else "import"
     return {
         (alias.asname or alias.name).partition(".")[0]: f"{start} {ast.unparse(alias)}"
@@ -62,25 +61,25 @@ def _table(node: ast.stmt, tables: set[str]) -> ast.expr | None:
 
 
 def _values(table: ast.expr, name: str) -> list[ast.expr]:
-    """The values of that key in a dict; of a set of names nothing, since its entries say no more than the flag does."""
+    """The values of that key in a dict; nothing for a set of names, whose entries say no more than the flag does."""
     pairs = zip(table.keys, table.values, strict=True) if isinstance(table, ast.Dict) else ()
     return [value for key, value in pairs if isinstance(key, ast.Constant) and key.value == name]
 
 
 def catalog_entries(flags: Mapping[str, Any]) -> str:
-    """The entries of the catalog that these flags name, as text; what was added of one's own is no source of ours.
+    """The entries of the catalog that these flags name, as text; entries that a user added are not our source.
 
     Defaults of other flags are left out: they stand in the flags.
     """
-    known, found = sources.shared_catalog(), list[Any]()
+    known, used = sources.shared_catalog(), list[Any]()
     if dataset := known.datasets.get(flags.get("dataset", "")):
-        found += [replace(dataset, defaults={})]
-        found += [known.image_sets[split.image_set] for split in dataset.splits.values()]
-    found += _named(known.image_sets, flags.get("image_set"))
-    found += _named(known.gloves, flags.get("glove"))
+        used += [replace(dataset, defaults={}, models={})]
+        used += [known.image_sets[split.image_set] for split in dataset.splits.values()]
+    used += _named(known.image_sets, flags.get("image_set"))
+    used += _named(known.gloves, flags.get("glove"))
     if flags.get("weights", "pretrained") == "pretrained":
-        found += _named(known.weights, flags.get("backbone"))
-    return json.dumps([asdict(entry) for entry in found], default=lambda path: path.name)
+        used += _named(known.weights, flags.get("backbone"))
+    return json.dumps([asdict(entry) for entry in used], default=lambda path: path.name)
 
 
 def _named(table: Mapping[str, Any], name: str | None) -> list[Any]:

@@ -1,31 +1,30 @@
-"""A finished folder moves into its place by one rename, whatever stands there."""
+"""A finished folder moves into its place by one rename, whatever is there."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
 import os
-import socket
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from data.base.files import flush
+from data.base.temporary import temporary_name
 from tasks.contract.artifacts import remove
 
 
 def fsync_tree(folder: Path) -> None:
-    """Flush every file, then the folders that name them: after the rename nothing may still be only in memory."""
+    """Flush every file, then the folders that name them: after the rename nothing may be in memory only."""
     paths = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     for path in [*paths, *(path for path in folder.rglob("*") if path.is_dir()), folder]:
         flush(path)
 
 
 def publish(built: Path, final: Path, keep: Callable[[], bool]) -> bool:
-    """Move a finished folder into place with one rename. True if it is ours that stands there now.
+    """Move a finished folder into place with one rename. True if ours is there now.
 
-    Where something stands there already `keep` is asked: if another run finished the same artifact first, its one
+    If something is there already, `keep` decides: if another run finished the same artifact first, that one
     stays and ours is dropped; what is damaged, stale or to be made again is exchanged for ours.
     """
     fsync_tree(built)
@@ -39,7 +38,7 @@ def publish(built: Path, final: Path, keep: Callable[[], bool]) -> bool:
                 remove(built)
                 return False
             if not _swap(built, final):
-                continue  # what stood there has just been moved by another run: look again
+                continue  # another run has just moved what was there: look again
         flush(final.parent)
         return True
     raise OSError(errno.EBUSY, "other processes keep replacing the folder", str(final))
@@ -50,7 +49,7 @@ def _swap(built: Path, final: Path) -> bool:
     if _exchange(built, final):
         remove(built)  # that name now holds the old artifact
         return True
-    old = final.parent / f".old-{final.name}-{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
+    old = temporary_name(final, "old")
     try:
         os.rename(final, old)
         os.rename(built, final)
@@ -62,7 +61,7 @@ def _swap(built: Path, final: Path) -> bool:
     return True
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def _exchange(first: Path, second: Path) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -70,4 +69,4 @@ def _exchange(one: Path, other: Path) -> bool:
     except AttributeError:
         return False
     at_cwd, exchange = -100, 2
-    return bool(renameat2(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange) == 0)
+    return bool(renameat2(at_cwd, os.fsencode(first), at_cwd, os.fsencode(second), exchange) == 0)

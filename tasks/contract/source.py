@@ -1,10 +1,10 @@
 """Which source a stage's result came from: so that `plan` can say 'source differs, version not bumped'.
 
 The digest is over the stage's file and every file of the project that it reaches: modules that it imports, inside
-functions too, the __init__ of their packages, and templates and tables that they name. Of stages whose artifacts it
-reads it takes their file and goes no further, as they have digests of their own. Of tables that grow only the entry
-that the stage reads counts (growing_tables). The contract and tasks/setup are left aside: they decide where results
-lie and how flags are read, and the flags stand in the artifact's key.
+functions too, the __init__ of their packages, and templates and tables that they name. For stages whose artifacts it
+reads it takes their file and goes no further, as they have digests of their own. Of growing tables only the entry
+that the stage reads counts (growing_tables). The contract and tasks/setup are left out: they decide where results
+lie and how flags are read, and the flags are in the artifact's key.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("data", "models", "tasks")
 ASIDE = ("tasks/contract/", "tasks/setup/", CATALOG)
 
-# Text is searched for imports, as to parse all of it would take plan a third of a second.
+# Imports are found by searching the text: parsing all of it would take plan a third of a second.
 IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+(\([^)]*\)|[^\n]+)", re.MULTILINE)
 COMMENT = re.compile(r"#.*")
 NAME = re.compile(r"([\w.]+)(?:[ \t]+as[ \t]+\w+)?")
@@ -53,20 +53,20 @@ def source_digest(stage: Any) -> str:
 def reached_files(stage: Any) -> dict[str, str]:
     """The sha256 of every file that decides what `stage` makes, by its path from the project's folder."""
     flags = stage.flags_read
-    found: dict[str, _File] = {}
+    reached: dict[str, _File] = {}
     ends: set[str] = set()
     pending = set(_files_of(type(stage)))
     while pending:
         path = pending.pop()
-        found[path] = file = _look(path, *_entry(path, flags))
+        reached[path] = file = _look(path, *_entry(path, flags))
         ends |= file.stages
-        pending |= file.reached - found.keys()
-    files = {path: _look(path, *_entry(path, flags)) for path in ends} | found
+        pending |= file.reached - reached.keys()
+    files = {path: _look(path, *_entry(path, flags)) for path in ends} | reached
     return {path: file.sha256 for path, file in files.items()}
 
 
 def _files_of(stage: type) -> frozenset[str]:
-    """The files of a stage and of the classes that it is made from."""
+    """The files of a stage and of its base classes."""
     modules = {cls.__module__ for cls in stage.__mro__}
     files = {path for module in modules for path in _candidates(module, [""])}
     if stage.__module__.split(".")[0] not in ROOMS:  # defined elsewhere: in a notebook, in a test
@@ -125,9 +125,9 @@ def _ours(paths: set[str]) -> frozenset[str]:
 @cache
 def _project_files() -> frozenset[str]:
     """Every file that may count, by its path from the project's folder."""
-    found = set()
+    paths = set()
     for room in ROOMS:
         for folder, inner, names in os.walk(ROOT / room):
             inner[:] = [name for name in inner if name not in ("artifacts", "__pycache__")]
-            found |= {f"{Path(folder).relative_to(ROOT).as_posix()}/{name}" for name in names}
-    return frozenset(path for path in found if not path.startswith(ASIDE))
+            paths |= {f"{Path(folder).relative_to(ROOT).as_posix()}/{name}" for name in names}
+    return frozenset(path for path in paths if not path.startswith(ASIDE))

@@ -22,13 +22,16 @@ from typing import Any, ClassVar
 import luigi
 
 from data.base.errors import refusal
-from tasks.contract import artifacts, liveness, publish
+from data.base.temporary import temporary_name
+from tasks.contract import artifacts, publish
 from tasks.contract.artifacts import State
 from tasks.contract.flagged import Flagged
+from tasks.contract.manifest import MANIFEST, MANIFEST_VERSION, Input, Key, Manifest, digest
 from tasks.contract.source import source_digest
 from tasks.contract.staleness import state_of
 from tasks.setup import settings
-from tasks.setup.flags import Flag
+from tasks.setup.flag_kinds import Flag
+from tasks.setup.process import give_back_gpu
 from tasks.setup.stage_progress import StageProgress
 from tasks.setup.user_errors import StageError
 
@@ -55,15 +58,26 @@ class Stage(Flagged):
     )
 
     def inputs(self) -> dict[str, Stage]:
-        """The stages that this one reads, each under the name that the manifest uses."""
+        """The stages that this one reads, by their name in the manifest."""
         return {}
 
+    def guards(self) -> list[Stage]:
+        """The stages that must have succeeded before this one runs, though it reads nothing of theirs."""
+        return []
+
     def build(self, folder: Path) -> dict[str, Any]:
-        """Fill the new folder; return facts for the manifest (counts, rates, warnings)."""
+        """Fill the new folder; return facts for the manifest (counts, rates, warnings).
+
+        Work of hours may be done where a kill does not lose it: fill another folder and call `made_in`.
+        """
         raise NotImplementedError
 
+    def made_in(self, folder: Path, hashes: dict[str, str]) -> None:
+        """Let a folder on the artifact's file system be the artifact; `hashes` of its files, where known, by name."""
+        self._made = folder, hashes
+
     def keeps_work(self) -> bool:
-        """Is unfinished work of use when the artifact is in its place? Else it is then removed."""
+        """Whether unfinished work is still of use once the artifact is in its place; if not, it is removed then."""
         return False
 
     def identity(self) -> dict[str, Any]:
@@ -71,15 +85,20 @@ class Stage(Flagged):
         return {}
 
     def costs(self) -> dict[str, int]:
-        """For `plan`: bytes to `download` and bytes of `disk` that building would take, as far as known."""
+        """For `plan`: bytes to `download` and of `disk` that building would take, as far as known; `unsized`: files to
+        download of which nobody knows the size."""
         return {}
 
     def room(self) -> int:
-        """Bytes that must be free before `build` begins: its costs, less what unfinished work holds already."""
+        """Bytes that must be free before `build` begins: its costs, without what unfinished work holds already."""
         return self.costs().get("disk", 0) - artifacts.size(self.work_folder())
 
     def units(self) -> int | None:
-        """For `plan`: how many (pictures, bytes) `seconds` grows with, to be given as facts['units'] too."""
+        """For `plan`: how many pictures or bytes `seconds` grows with; `build` returns it as facts['units']."""
+        return None
+
+    def takes_like(self) -> tuple[Stage, float] | None:
+        """For `plan`, where no artifact of this stage tells: another one, and how many times as long this one takes."""
         return None
 
     # -- the path says what it is ---------------------------------------------------------------
@@ -89,14 +108,14 @@ class Stage(Flagged):
         return self.inputs()
 
     @cached_property
-    def key(self) -> dict[str, Any]:
+    def key(self) -> Key:
         """Everything that decides the artifact's content; its hash is in the folder's name."""
-        return {
-            "stage": self.get_task_family(),
-            "version": self.version,
-            "parameters": self._identities() | self.identity(),
-            "upstream": {name: stage.fingerprint for name, stage in self.upstream.items()},
-        }
+        return Key(
+            stage=self.get_task_family(),
+            version=self.version,
+            parameters=self._identities() | self.identity(),
+            upstream={name: stage.fingerprint for name, stage in self.upstream.items()},
+        )
 
     def _identities(self) -> dict[str, Any]:
         known, declared = settings.artifacts_folder() / ".identities.json", dict(self.get_params())
@@ -107,7 +126,7 @@ class Stage(Flagged):
 
     @cached_property
     def fingerprint(self) -> str:
-        return artifacts.fingerprint(self.key)
+        return self.key.fingerprint
 
     @cached_property
     def slug(self) -> str:
@@ -132,14 +151,14 @@ class Stage(Flagged):
 
     # -- done, and honestly so ------------------------------------------------------------------
 
-    def requires(self) -> dict[str, Stage]:
-        return self.upstream
+    def requires(self) -> list[Stage]:
+        return [*self.upstream.values(), *self.guards()]
 
     def output(self) -> luigi.LocalTarget:
-        return luigi.LocalTarget(str(self.path / artifacts.MANIFEST))
+        return luigi.LocalTarget(str(self.path / MANIFEST))
 
     def complete(self) -> bool:
-        """Is the artifact there, whole, and made from inputs as they are now? Reads manifests and sizes only."""
+        """Whether the artifact is there, whole, and made from today's inputs. Reads manifests and sizes only."""
         if self.rerun and not self._made_by_this_run():
             return False
         return self.state().status == "complete"
@@ -148,13 +167,20 @@ class Stage(Flagged):
         """Whole, damaged, stale or gone, and why: see staleness.py. `seen` shares the answers within one walk."""
         return state_of(self, {} if seen is None else seen)
 
+    def manifest(self) -> Manifest:
+        """What the finished artifact says of itself. StageError where there is none."""
+        state = self.state()
+        if state.manifest is None or state.status != "complete":
+            raise StageError(f"{self.stage_name()} ({self.path}): {state.why}; run the same command again")
+        return state.manifest
+
     def _made_by_this_run(self) -> bool:
-        manifest = artifacts.inspect(self.path).manifest or {}
-        return bool(manifest.get("finished", 0) > PROCESS_STARTED)
+        manifest = artifacts.inspect(self.path).manifest
+        return manifest is not None and manifest.finished > PROCESS_STARTED
 
     @cached_property
     def progress(self) -> StageProgress:
-        """For the working functions: how many `unit` are done."""
+        """For the functions that do the work: how many `unit` are done."""
         return StageProgress(self, self.stage_name(), self.unit)
 
     def hashing(self, unit: str = "bytes") -> StageProgress:
@@ -174,16 +200,19 @@ class Stage(Flagged):
             logger.info("%s: kept, its inputs came out as they were", self.stage_name())
             return
         started, said_before = time.time(), len(self.warnings)
-        folder = liveness.temporary_name(self.path)
+        folder = temporary_name(self.path)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             artifacts.sweep(self.path)
             self.need_room(self.room())
             folder.mkdir()
             used = self._read_inputs()
+            self.made_in(folder, {})
             facts = self.build(folder)
-            self._describe(folder, used, facts, started)
-            ours = publish.publish(folder, self.path, keep=self.complete)
+            made, hashes = self._made
+            self._describe(made, hashes, used, facts, started).write(folder)
+            (folder / MANIFEST).replace(made / MANIFEST)  # whole: another run may be there, too
+            ours = publish.publish(made, self.path, keep=self.complete)
         except Exception as error:
             if not self.complete():
                 if isinstance(error, OSError):
@@ -195,6 +224,7 @@ class Stage(Flagged):
             del self.warnings[said_before:]  # another try in this process says its own
             if os.path.lexists(folder):
                 artifacts.remove(folder)
+            give_back_gpu()
         if not self.keeps_work():
             shutil.rmtree(self.work_folder(), ignore_errors=True)
         if ours:
@@ -203,13 +233,13 @@ class Stage(Flagged):
             logger.info("%s: another run made the same artifact first; it is kept", self.stage_name())
 
     def need_room(self, size: int) -> None:
-        """Refuse, before the work, what the disk has no room for."""
+        """Refuse, before the work, to begin what the disk has no room for."""
         folder, free = settings.artifacts_folder(), shutil.disk_usage(self.path.parent).free
         if size > free:
             advice = "make room (gc lists what no longer counts), or put [paths] artifacts on another disk"
             raise StageError(f"needs {size:,} bytes, but {folder} has only {free:,} free; {advice}")
 
-    def _read_inputs(self) -> dict[str, dict[str, str]]:
+    def _read_inputs(self) -> dict[str, Input]:
         """Hash every input before it is read: a flipped byte shows here, and marks that artifact for repair."""
         used = {}
         for name, stage in self.upstream.items():
@@ -223,56 +253,47 @@ class Stage(Flagged):
                     f"input {name} ({stage.path}) is damaged: {'; '.join(wrong)}. It is marked; run the same command "
                     "again and it is rebuilt"
                 )
-            used[name] = {"path": str(stage.path), "digest": state.manifest["digest"]}
+            used[name] = Input(str(stage.path), state.manifest.digest)
         return used
 
-    def _describe(self, folder: Path, used: dict[str, Any], facts: dict[str, Any], started: float) -> None:
+    def _describe(
+        self,
+        made: Path,
+        hashes: dict[str, str],
+        used: dict[str, Input],
+        facts: dict[str, Any],
+        started: float,
+    ) -> Manifest:
+        """The manifest of the files in `made`."""
         from tasks.contract.environment import environment
 
         with self.hashing() as progress:
-            files = artifacts.describe(folder, progress)
+            files = artifacts.describe(made, progress, hashes)
         if not files:
             raise StageError(f"{self.stage_name()} wrote nothing")
         finished = time.time()
-        manifest = {
-            "manifest_version": artifacts.MANIFEST_VERSION,
-            "key": self.key,
-            "flags": self.flags_read,
-            "files": files,
-            "digest": artifacts.digest(files, self.extras),
-            "inputs": used,
-            "started": started,
-            "finished": finished,
-            "seconds": round(finished - started, 3),
-            "host": socket.gethostname(),
-            "source": source_digest(self),
-            "facts": facts,
-            "warnings": self.warnings,
+        return Manifest(
+            manifest_version=MANIFEST_VERSION,
+            key=self.key,
+            flags=self.flags_read,
+            files=files,
+            digest=digest(files, self.extras),
+            inputs=used,
+            started=started,
+            finished=finished,
+            seconds=round(finished - started, 3),
+            host=socket.gethostname(),
+            source=source_digest(self),
+            facts=facts,
+            warnings=self.warnings,
             **environment(),
-        }
-        artifacts.write_json(folder / artifacts.MANIFEST, manifest)
+        )
 
     def warn(self, message: str) -> None:
-        """Say it in the log and keep it in the manifest."""
+        """Log a warning and keep it in the manifest."""
         logger.warning("%s: %s", self.stage_name(), message)
         self.warnings.append(message)
 
     def file(self, name: str, file: str) -> Path:
         """A file of an input's artifact."""
         return self.upstream[name].path / file
-
-
-def walk(root: luigi.Task) -> list[Stage]:
-    """Every stage that `root` needs and itself, each once, inputs first."""
-    order: dict[str, Stage] = {}
-
-    def visit(task: luigi.Task) -> None:
-        if task.task_id in order:
-            return
-        for need in luigi.task.flatten(task.requires()):
-            visit(need)
-        if isinstance(task, Stage):
-            order[task.task_id] = task
-
-    visit(root)
-    return list(order.values())

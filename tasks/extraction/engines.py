@@ -4,35 +4,40 @@ from __future__ import annotations
 
 from data.base.errors import DataError
 from data.base.progress import Progress, silent
+from tasks.extraction.finish import DamagedRows, Finished, finish
 from tasks.extraction.job import Arithmetic, Extraction
 from tasks.extraction.local_engine import run_local
-from tasks.extraction.shard_files import missing_shards
 
 
-def run_shards(
+def extract_features(
     extraction: Extraction,
     engine: str = "local",
     ray_address: str = "",
+    max_bad_images: int = 0,
     progress: Progress = silent,
     checking: Progress = silent,
-) -> Arithmetic:
-    """Do every shard that is not done; gives the settings under which all of them lie finished.
+) -> tuple[Arithmetic, Finished]:
+    """Do every shard that is not done; gives the settings in force and the finished file.
 
-    `progress` counts pictures that are done, `checking` those whose shards were looked at: finished ones are hashed.
-    Raises DataError or ModelError with one message where a shard can't be done; the shards that were done are kept.
+    `progress` counts pictures that are done, `checking` those whose rows were read again and hashed.
+    Raises DataError or ModelError with one message where a shard can't be done; finished shards are kept.
     """
+    settings = run_shards(extraction, engine, ray_address, progress)
+    try:
+        return settings, finish(extraction, settings, max_bad_images, checking)
+    except DamagedRows:  # once: the disk has lost what an earlier run wrote
+        settings = run_shards(extraction, engine, ray_address, progress)
+        return settings, finish(extraction, settings, max_bad_images, checking)
+
+
+def run_shards(
+    extraction: Extraction, engine: str = "local", ray_address: str = "", progress: Progress = silent
+) -> Arithmetic:
+    """Do every shard that has no manifest; gives the settings under which all of them lie finished."""
     if engine == "local":
-        settings = run_local(extraction, progress, checking)
-    elif engine == "ray":
+        return run_local(extraction, progress)
+    if engine == "ray":
         from tasks.extraction.ray_engine import run_ray
 
-        settings = run_ray(extraction, ray_address, progress, checking)
-    else:
-        raise DataError(f"[compute] engine = {engine}: expected local or ray.")
-    left = missing_shards(extraction, settings, checking)
-    if left:
-        raise DataError(
-            f"{settings.folder(extraction.work)}: {len(left)} shards were written and are not whole, such as "
-            f"{left[:3]}. Is the disk failing, or does another program write there? Run the same again."
-        )
-    return settings
+        return run_ray(extraction, ray_address, progress)
+    raise DataError(f"[compute] engine = {engine}: expected local or ray.")

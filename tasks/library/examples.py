@@ -1,4 +1,4 @@
-"""Pictures to try a trained model on: some of the split that it was judged on, with what was asked and answered."""
+"""Pictures to try a trained model on: some of the split that it was judged on, with questions and answers."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ COMMON = 10
 class Examples:
     """A few pictures of a split.
 
-    asked: what was asked about each picture and how people answered, by image id; common: the split's commonest
+    questions: those about each picture, with what people answered, by image id; common: the split's commonest
     questions; read: a picture's encoded bytes by its image id, empty where it is gone.
     """
 
-    asked: Mapping[int, Sequence[Judged]] = field(default_factory=dict)
+    questions: Mapping[int, Sequence[Judged]] = field(default_factory=dict)
     common: Sequence[str] = ()
     read: Callable[[int], bytes] = no_picture
 
@@ -35,15 +35,17 @@ class Examples:
 def examples_of(run: Run, count: int) -> Examples:
     """At most `count` pictures, always the same ones; none where the run was not judged or its data is gone."""
     dataset = run.parameters["dataset"]
-    usable = [one for one in evaluations([run])[run.fingerprint] if not one.gone()]
+    usable = [evaluation for evaluation in evaluations([run])[run.fingerprint] if not evaluation.gone()]
     if not usable or sources.dataset(dataset).ready_made:
         return Examples()
     split = usable[0].split
     judged = read_judged(usable[0], dataset, split)
-    ids = sorted({one.image_id for one in judged})
-    asked: dict[int, list[Judged]] = {number: [] for number in Random(0).sample(ids, k=min(count, len(ids)))}
-    for one in judged:
-        if one.image_id in asked:
-            asked[one.image_id].append(one)
-    common = Counter(one.question for one in judged).most_common(COMMON)
-    return Examples(asked, [question for question, _ in common], pictures(dataset, split))
+    ids = sorted({question.image_id for question in judged})
+    questions: dict[int, list[Judged]] = {
+        number: [] for number in Random(0).sample(ids, k=min(count, len(ids)))
+    }
+    for question in judged:
+        if question.image_id in questions:
+            questions[question.image_id].append(question)
+    common = Counter(question.question for question in judged).most_common(COMMON)
+    return Examples(questions, [question for question, _ in common], pictures(usable[0]))

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import socket
-import time
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 
 from luigi import Event
 
-from tasks.contract import liveness
+from data.base.temporary import is_alive, writer
 from tasks.contract.flagged import Flagged
 from tasks.contract.stage import Stage
 from tasks.library.inventory import run_notes, work_of
@@ -40,7 +38,7 @@ def install() -> None:
 
 
 def note(*tasks: Any) -> None:
-    """Add the paths of these stages to this run's file. A disk that takes none of it will stop the stage itself."""
+    """Add the paths of these stages to this run's file. A full disk will stop the stage itself."""
     stages = [task for task in tasks if isinstance(task, Stage)]
     note_paths(*(path for stage in stages for path in (stage.path, *work_of(stage))))
 
@@ -58,10 +56,10 @@ def note_paths(*needed: Path) -> None:
 
 def _begin(base: Path) -> tuple[Path, FileIO, set[str]]:
     for left in run_notes():
-        if not liveness.is_alive(left):
+        if not is_alive(left):
             left.unlink(missing_ok=True)
     pid = os.getpid()
-    path = base / ".work" / f".run-{socket.gethostname()}-{pid}-{time.time_ns()}"
+    path = base / ".work" / f".run-{writer()}"
     path.parent.mkdir(parents=True, exist_ok=True)
     _notes[base] = path, path.open("ab", buffering=0), set()
     atexit.register(_end, path, pid)
@@ -75,14 +73,14 @@ def _end(path: Path, pid: int) -> None:
 
 
 def needed_by_others() -> dict[Path, str]:
-    """What runs in other living processes have noted: {path: 'process 12 on HOST'}."""
+    """What runs in other live processes have noted: {path: 'process 12 on HOST'}."""
     base = settings.artifacts_folder()
     own = _notes[base][0] if base in _notes else None
-    found: dict[Path, str] = {}
+    needed: dict[Path, str] = {}
     for file in run_notes():
-        if file != own and liveness.is_alive(file):
+        if file != own and is_alive(file):
             host, pid, _ = file.name.removeprefix(".run-").rsplit("-", 2)
             with suppress(FileNotFoundError):  # it has just ended
                 lines = file.read_text(encoding="utf-8").splitlines()
-                found |= {base / line: f"process {pid} on {host}" for line in lines}
-    return found
+                needed |= {base / line: f"process {pid} on {host}" for line in lines}
+    return needed

@@ -1,59 +1,54 @@
-"""A trained model for anyone's picture and question, with all that it was trained with: by its manifests alone."""
+"""A trained model for any picture and question, with all that it was trained with."""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data.base.errors import DataError
-from data.base.files import PICTURE_BYTES, read_plain
-from tasks.library.trained_runs import (
-    Run,
-    check_bytes,
-    command,
-    damaged_runs,
-    find_run,
-    input_of,
-    trained_runs,
-)
+from models.classifiers.names import CLASSIFIERS
+from tasks.library.model_of_run import ModelOfRun, can_look
+from tasks.library.model_origin import Origin
+from tasks.library.trained_runs import Run, damaged_runs, find_run, trained_runs
 from tasks.setup import settings
-from tasks.stages.train import TrainModel
+
+if TYPE_CHECKING:
+    import numpy as np
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What the model says to one question: answers with their probabilities, best first, and words it never saw."""
+    """What the model says to one question: answers with their probabilities, best first, and words that it never saw.
+
+    attention: (glimpses, rows, columns) float16, each place's share, a glimpse's sum to 1; None for a model without.
+    """
 
     question: str
     answers: list[tuple[str, float]]
     unknown_words: list[str]
+    attention: np.ndarray | None = None
 
 
 class Model:
     """A trained model, ready to be asked; its backbone is loaded with the first picture."""
 
-    def __init__(self, run: Run) -> None:
-        from data.text.questions import Vocabulary
-        from models.checkpoints import load_model as load
-
-        self.run = run
-        check_bytes(run, run.folder)
-        self.classifier, self.config = load(run.folder)
-        path = check_bytes(run, input_of(run, "vocabulary")) / "vocabulary.json"
-        self.vocabulary = Vocabulary.from_json(path.read_text(encoding="utf-8"))
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.classifier, self.config, self.vocabulary = origin.read()
         self._backbone: Any = None
 
-    def ask(self, picture: Path | str | bytes, *questions: str) -> list[Answers]:
-        """The five likeliest answers to each question about a picture: its path, or the bytes of its file.
+    def ask(self, picture: Any, *questions: str | Sequence[str]) -> list[Answers]:
+        """The five likeliest answers to each question about a picture.
 
-        DataError or ModelError where the picture can't be read, a question is empty, or what the model was
-        trained with is gone.
+        picture: its path, the bytes of its file, a PIL.Image, or a uint8 array (H, W, 3) or (H, W). questions: texts,
+        or a list of them. DataError or ModelError where the picture can't be read, a question is empty, or what the
+        model was trained with is gone.
         """
         import numpy as np
 
@@ -61,13 +56,12 @@ class Model:
         from models.devices import use_threads
         from models.prediction import predict
 
-        if not questions or not all(question.strip() for question in questions):
-            raise DataError("an empty question; ask something, such as: What colour is the bus?")
+        texts = question_texts(questions)
         compute = settings.compute()
         use_threads(compute.threads)
         features = self._look(picture) if self.sees_pictures else None
-        tokens, _ = encode_texts(questions, self.vocabulary)
-        found = predict(
+        tokens, _ = encode_texts(texts, self.vocabulary)
+        predictions = predict(
             self.classifier,
             tokens,
             np.zeros(len(tokens), np.int64),
@@ -75,7 +69,9 @@ class Model:
             target=self.config["options"]["target"],
             device=compute.device,
             precision=compute.precision,
+            glimpses=True,
         )
+        maps = predictions.attention if predictions.attention is not None else [None] * len(texts)
         return [
             Answers(
                 question,
@@ -84,29 +80,38 @@ class Model:
                     for number, share in zip(classes.tolist(), shares, strict=True)
                 ],
                 unknown_words(question, self.vocabulary),
+                attention,
             )
-            for question, classes, shares in zip(
-                questions, found.top_classes, found.top_probabilities, strict=True
+            for question, classes, shares, attention in zip(
+                texts, predictions.top_classes, predictions.top_probabilities, maps, strict=True
             )
         ]
 
+    def check_attends(self) -> None:
+        """DataError for a model that can't say where it looked."""
+        from models.classifiers.interface import PlacesClassifier
+
+        if not isinstance(self.classifier, PlacesClassifier):
+            able = [name for name, entry in CLASSIFIERS.items() if entry.reads == "grid"]
+            raise DataError(
+                f"{self.origin.name} has no attention, so it can't say where it looked; ask a run of {', '.join(able)}"
+            )
+
     @property
     def sees_pictures(self) -> bool:
-        return self.classifier.image is not None
+        return bool(self.classifier.sees_pictures)
 
     def prepare(self) -> None:
         """Load the backbone now instead of with the first picture."""
         if self.sees_pictures and self._backbone is None:
             self._backbone = self._load_backbone()
 
-    def _look(self, picture: Path | str | bytes) -> Any:
+    def _look(self, picture: Any) -> Any:
         """(1, *shape) float16 features of the picture."""
+        from data.pictures.given_pictures import given
         from models.backbones.extraction import extract
 
-        content, name = picture, "the picture"
-        if not isinstance(content, bytes):
-            name = os.path.expanduser(str(picture))
-            content = read_plain(Path(name), PICTURE_BYTES)
+        name, content = given(picture)
         self.prepare()
         rows = extract(self._backbone, [content], batch=1)
         if rows.bad:
@@ -114,64 +119,61 @@ class Model:
         return rows.features
 
     def _load_backbone(self) -> Any:
-        """The backbone whose features the model was trained on; refused where it can't be the same."""
+        """The backbone of the features that the model was trained on; refused where it can't be the same."""
         from models.backbones.load import load_backbone
         from models.devices import pick_device, pick_precision
 
-        flags = self.run.parameters
-        features = min(_features(self.run))
-        input_of(self.run, features)
-        if not can_look(self.run):
-            raise DataError(
-                f"{self.run.name} was trained on imported features: the network that made them is not here, so it "
-                "can't look at other pictures; ask a model that was trained on features of ExtractFeatures"
-            )
-        compute = settings.compute()
+        view, compute = self.origin.view(), settings.compute()
         device = pick_device(compute.device)
         precision = pick_precision(device, compute.precision)
-        weights = self._weights(features)
-        return load_backbone(flags["backbone"], flags["layer"], weights, device, precision)
+        backbone = load_backbone(view.backbone, view.layer, view.weights, device, precision, view.size)
+        self._check_features(backbone, view.weights)
+        return backbone
 
-    def _weights(self, features: str) -> str:
-        """random:SEED, or a file that has the very sha256 that the features name."""
-        from data.base.hashes import sha256_file
-        from data.download.local_copies import check_weights_file
-
-        weights = str(self.run.parameters["weights"])
-        if weights.startswith("random:"):
-            return weights
-        if weights == "pretrained":
-            folder = check_bytes(self.run, input_of(self.run, features, "weights"))
-            return str(next(path for path in folder.iterdir() if path.suffix in (".pth", ".safetensors")))
-        recorded = re.search(r"weights=([0-9a-f]+)", self.config["bound"]["features"])
-        if os.path.lexists(weights):
-            check_weights_file(Path(weights))
-        if not Path(weights).is_file() or recorded is None or sha256_file(Path(weights)) != recorded[1]:
+    def _check_features(self, backbone: Any, weights: str) -> None:
+        """DataError where the backbone does not yield what the classifier reads; a file of weights has been hashed."""
+        wanted, space = tuple(self.classifier.features), str(self.config["bound"].get("features"))
+        drawn = f"weights={weights}, " if weights.startswith("random:") else ""
+        here = f"{drawn}transform={backbone.transform}"
+        if backbone.shape != wanted or not space.endswith(here):
             raise DataError(
-                f"{weights}: not the weights that {self.run.name} was trained with, or gone; put back the file that "
-                f"has sha256 {recorded[1] if recorded else 'unknown'}, or train again: {command(self.run, TrainModel)}"
+                f"{self.origin.name} reads features of {wanted} ({space}); {backbone.name} gives "
+                f"{backbone.shape} here, with {here}: use the version that trained it"
             )
-        return weights
 
 
-def _features(run: Run) -> dict[str, str]:
-    """The inputs of a run that are features, with the stage that made each."""
-    inputs = run.manifest["inputs"].items()
-    return {name: Path(used["path"]).parent.name for name, used in inputs if name.startswith("features-")}
+def question_texts(questions: Sequence[object]) -> list[str]:
+    """The questions, given one by one or as lists. DataError for one that is empty or not a text."""
+    texts: list[Any] = []
+    for question in questions:
+        texts += question if isinstance(question, list | tuple) else [question]
+    for text in texts:
+        if not isinstance(text, str):
+            raise DataError(f"a question is {text!r:.60}; expected a text, or a list of texts")
+    if not texts or not all(text.strip() for text in texts):
+        what = "an empty question" if texts else "no question"
+        raise DataError(f"{what}; ask something, such as: What colour is the bus?")
+    return texts
 
 
-def can_look(run: Run) -> bool:
-    """Whether new pictures can be shown to a run's model: not where its features were imported."""
-    return set(_features(run).values()) <= {"extract-features"}
+def load_model(run: str | Path = "") -> Model:
+    """The newest trained model that can look at new pictures, or that of `run`: a name of `python -m pipeline runs`, or
+    a file of `export-model`, whose name ends in .zip.
 
-
-def load_model(run: str = "") -> Model:
-    """The newest trained model that can look at new pictures, or that of `run`: a name of `python -m pipeline runs`.
-
-    Where none is named, damaged ones are left aside, which the log says.
+    Where none is named, damaged ones are skipped, with a line in the log. DataError where there is none.
     """
-    able = [] if run else [one for one in trained_runs() if can_look(one)]
-    chosen = able[0] if able else find_run(run)
-    for folder, why in damaged_runs().items() if not run else ():
+    name = os.path.expanduser(run)
+    if name.lower().endswith(".zip"):
+        from tasks.library.model_file import read_model_file
+
+        return Model(read_model_file(Path(name)))
+    return Model(ModelOfRun(chosen_run(name)))
+
+
+def chosen_run(name: str) -> Run:
+    """The run of this name; for "" the newest that can look at new pictures. DataError where there is none."""
+    able = [] if name else [candidate for candidate in trained_runs() if can_look(candidate)]
+    chosen = able[0] if able else find_run(name)
+    for folder, why in damaged_runs().items() if not name else ():
         logger.warning("%s: %s; asking %s", folder, why, chosen.name)
-    return Model(chosen)
+    return chosen

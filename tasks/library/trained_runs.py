@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data.base.errors import DataError
 from tasks.contract import artifacts
+from tasks.contract.manifest import Manifest
 from tasks.contract.stage import Stage
 from tasks.library.inventory import artifacts_of
 from tasks.setup import settings
-from tasks.stages.train import TrainModel
+from tasks.setup.experiment import as_typed
+from tasks.stages.train import TrainModel, network_of
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Run:
     """A complete artifact of TrainModel."""
 
     folder: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
 
     @property
     def name(self) -> str:
@@ -34,19 +36,23 @@ class Run:
     @property
     def finished(self) -> float:
         """Seconds since 1970."""
-        return float(self.manifest["finished"])
+        return self.manifest.finished
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The flags that it was trained with, by their names with underscores; a file of weights by its path."""
-        key: dict[str, Any] = self.manifest["key"]["parameters"]
-        return TrainModel.neutral_values() | key | self.manifest.get("flags", {})
+        return TrainModel.neutral_values() | self.manifest.key.parameters | self.manifest.flags
+
+    @property
+    def network(self) -> dict[str, str]:
+        """What the model reads, and how many of its parameters train, as text."""
+        return network_of(self.manifest)
 
 
 def trained_runs() -> list[Run]:
     """The complete artifacts of TrainModel, newest first."""
-    found = [Run(folder, manifest) for folder, manifest in complete_artifacts(TrainModel)]
-    return sorted(found, key=lambda run: run.finished, reverse=True)
+    runs = [Run(folder, manifest) for folder, manifest in complete_artifacts(TrainModel)]
+    return sorted(runs, key=lambda run: run.finished, reverse=True)
 
 
 def damaged_runs() -> dict[Path, str]:
@@ -65,7 +71,7 @@ def check_bytes(run: Run, folder: Path) -> Path:
     return folder
 
 
-def complete_artifacts(stage: type[Stage]) -> Iterator[tuple[Path, dict[str, Any]]]:
+def complete_artifacts(stage: type[Stage]) -> Iterator[tuple[Path, Manifest]]:
     """The complete artifacts of a stage with their manifests, in order of name."""
     for folder in artifacts_of(stage.stage_name()):
         if manifest := artifacts.complete(folder, stage.__name__):
@@ -73,7 +79,7 @@ def complete_artifacts(stage: type[Stage]) -> Iterator[tuple[Path, dict[str, Any
 
 
 def find_run(name: str = "") -> Run:
-    """The run of that folder name or fingerprint, or of its unambiguous beginning; the newest for nothing.
+    """The run of that folder name or fingerprint, or of an unambiguous beginning; the newest for "".
 
     DataError, with the runs that there are, where none or several match.
     """
@@ -97,16 +103,16 @@ def find_run(name: str = "") -> Run:
 def input_of(run: Run, *names: str) -> Path:
     """An input of the run by its name, and of that by the next name: ("features-train", "weights").
 
-    DataError where one is gone, or is another by now: with the command that makes it again.
+    DataError, with the command that makes it again, where one is gone or has changed.
     """
     folder, manifest = run.folder, run.manifest
     for name in names:
-        used = manifest["inputs"].get(name)
+        used = manifest.inputs.get(name)
         if used is None:
-            raise DataError(f"{folder}: was made without {name}; to train anew: {command(run, TrainModel)}")
-        folder = here(used["path"])
+            raise DataError(f"{folder}: was made without {name}; to train again: {command(run, TrainModel)}")
+        folder = here(used.path)
         state = artifacts.inspect(folder)
-        if state.status != "complete" or state.manifest is None or state.manifest["digest"] != used["digest"]:
+        if state.status != "complete" or state.manifest is None or state.manifest.digest != used.digest:
             why = state.why or "made again since, with another content"
             again = command(run, TrainModel)
             raise DataError(f"{folder}: {why}; to make it and the model again: {again}")
@@ -121,14 +127,22 @@ def here(recorded: str) -> Path:
 
 
 def command(run: Run, stage: type[Stage], **others: Any) -> str:
-    """The command line of a stage for this run: its flags, and `others`, where they are not the dataset's defaults."""
-    dataset = run.parameters["dataset"]
-    words = ["luigi", "--module", "pipeline", stage.__name__, "--dataset", dataset]
-    plain = stage(dataset=dataset)
-    for name, value in (run.parameters | others).items():
-        if getattr(plain, name, value) != value:
-            words += [
-                f"--{name.replace('_', '-')}",
-                str(value).lower() if isinstance(value, bool) else str(value),
-            ]
+    """The command line of a stage for this run: its flags, and `others`, as in `typed`."""
+    return typed(stage.__name__, stage, stage.neutral_values() | run.parameters | others)
+
+
+def typed(name: str, stage: type[Stage], values: Mapping[str, Any]) -> str:
+    """The command line of a task `name` that has a stage's flags, with those that are not the dataset's defaults.
+
+    What luigi.cfg states is no default here: the line means the same in another folder.
+    """
+    dataset, model, stated = values["dataset"], values["model"], settings.experiment()
+    words = ["luigi", "--module", "pipeline", name, "--dataset", dataset]
+    plain = stage(dataset=dataset, model=model)
+    if "model" in stated or stage(dataset=dataset).model != model:
+        words += ["--model", model]
+    for flag, value in values.items():
+        told = flag in ("dataset", "model") or not hasattr(plain, flag)
+        if not told and (flag in stated or getattr(plain, flag) != value):
+            words += as_typed(flag, value)
     return shlex.join(words)

@@ -11,9 +11,10 @@ from typing import Any
 import luigi
 from luigi import Event
 
+from data.base.words import show
 from tasks.setup.user_errors import EXPECTED, UsageError
 
-MOST_BYTES = 4000  # of a line: a pipe takes that in one piece, whoever else writes
+MOST_BYTES = 4000  # of a line: a pipe takes that in one piece, even with several writers
 
 _pipe: tuple[int, int] | None = None
 """To read from and to write into: with `--workers 2` stages fail in processes forked from the command's."""
@@ -38,11 +39,12 @@ def note(what: str, why: Any) -> None:
     """`why`: an exception, or words."""
     if _pipe is not None:
         line = " ".join(f"{what} failed: {reason(why)}".split()).encode()[:MOST_BYTES]
-        with suppress(BlockingIOError):  # full: the first few hundred failures will do
+        with suppress(BlockingIOError):  # full: the first few hundred failures are enough
             os.write(_pipe[1], line + b"\n")
 
 
 def note_unfinished(why: str) -> None:
+    """An empty `why`: something else has ended the run."""
     global _unfinished
     _unfinished = why
 
@@ -55,7 +57,7 @@ def reason(why: Any) -> str:
 
 
 def noted() -> list[str]:
-    """What has failed since this was last asked, each a line."""
+    """What has failed since the last call, a line each."""
     if _pipe is None:
         return []
     try:
@@ -69,4 +71,4 @@ def _print(pid: int) -> None:
         return
     lines = noted() or ([f"the run is not finished: {_unfinished}"] if _unfinished else [])
     if lines:
-        print(f"error: {'; '.join(lines)}", file=sys.stderr)
+        show(f"error: {'; '.join(lines)}", file=sys.stderr)

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import gc
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
 INTERRUPTED = 128 + signal.SIGINT  # the exit code that shells give
+STOPPED = 75  # sysexits.h's "try again": of a run that SIGTERM ended
+STOPPED_LINE = "stopped by SIGTERM; what is finished is kept, and the same command goes on from there"
+GRACE = 7.0  # seconds from SIGTERM to the end; clusters kill after 30, docker after 10
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM, which clusters send at a job's time limit. It ends what runs as Ctrl-C does."""
 
 
 class DieWithParent:
@@ -31,9 +41,9 @@ class DieWithParent:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ctrl-C reaches every process of a run: what is to be said of it the first one says."""
-        if kind is KeyboardInterrupt and self.process.use_multiprocessing:
-            raise SystemExit(INTERRUPTED)
+        """Ctrl-C reaches every process of a run; only the first one reports it."""
+        if kind and issubclass(kind, KeyboardInterrupt) and self.process.use_multiprocessing:
+            raise SystemExit(STOPPED if kind is Stopped else INTERRUPTED)
 
 
 def die_with_parent(parent: int) -> None:
@@ -45,28 +55,71 @@ def die_with_parent(parent: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def careful_ctrl_c() -> None:
-    """Put a handler of Ctrl-C that waits while a stage's process is forked in the place of Python's own.
+def give_back_gpu() -> None:
+    """Free the unused memory that torch keeps on GPUs: a later stage's processes need it."""
+    if torch := sys.modules.get("torch"):
+        gc.collect()  # a trained model may hold on to itself
+        torch.cuda.empty_cache()  # does nothing on a GPU that this process has not used
 
-    Python drops what is raised in the functions that it calls around a fork. A KeyboardInterrupt there was lost, and
-    with it the release of the lock that all logging takes: the run hung.
+
+def careful_signals() -> None:
+    """Let Ctrl-C and SIGTERM end a command where it can go on later, SIGTERM within GRACE seconds.
+
+    They wait while a stage's process is forked: Python drops what is raised in the functions that it calls around a
+    fork. A KeyboardInterrupt there was lost, and with it the release of the lock that all logging takes: the run hung.
+    They also wait while a process is spawned: one that was sent half of its task ends in a traceback.
     """
-    from multiprocessing.popen_fork import Popen
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _raising(KeyboardInterrupt))
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _raising(Stopped))
+        _end_in_time()
+        os.register_at_fork(after_in_child=_end_in_time)
 
-    main, forking = os.getpid(), Popen._launch.__code__  # type: ignore[attr-defined]
 
-    def again() -> None:
+def _raising(kind: type[KeyboardInterrupt]) -> Callable[[int, FrameType | None], None]:
+    from multiprocessing import popen_fork, popen_spawn_posix
+
+    launches = (popen_fork.Popen._launch, popen_spawn_posix.Popen._launch)  # type: ignore[attr-defined]
+    main, starting = os.getpid(), {launch.__code__ for launch in launches}
+
+    def again(number: int) -> None:
         time.sleep(0.01)
-        os.kill(main, signal.SIGINT)
+        os.kill(main, number)
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         while frame is not None and os.getpid() == main:
-            if frame.f_code is forking:
-                _thread.start_new_thread(again, ())
+            if frame.f_code in starting:
+                _thread.start_new_thread(again, (number,))
                 return
             frame = frame.f_back
-        raise KeyboardInterrupt
+        if (
+            kind is Stopped
+        ):  # a second one, from the parent after the cluster's, would interrupt the first one's cleanup
+            signal.signal(number, signal.SIG_IGN)
+        raise kind
 
-    in_main = threading.current_thread() is threading.main_thread()
-    if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupt)
+    return handle
+
+
+def _end_in_time() -> None:
+    """End this process GRACE seconds after a SIGTERM, whatever it does: it may be in a library that runs no Python.
+
+    The system's handler writes the signal's number into a pipe at once, which a thread reads.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(ValueError):  # forked in another thread than the first
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        threading.Thread(target=_watch, args=(reading,), daemon=True).start()
+
+
+def _watch(reading: int) -> None:
+    while signal.SIGTERM not in os.read(reading, 64):
+        pass
+    time.sleep(GRACE)
+    with suppress(OSError):
+        os.write(2, f"{STOPPED_LINE}\n".encode())
+    os._exit(STOPPED)

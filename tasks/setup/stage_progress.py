@@ -1,4 +1,4 @@
-"""Show how far a stage is: a bar in a terminal, a line now and then in a log, a figure on Luigi's page."""
+"""Show a stage's progress: a bar in a terminal, a line now and then in a log, a figure on Luigi's page."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import sys
 import time
 from typing import Any
 
+from data.base.words import visible
+from tasks.setup import terminal
+
 logger = logging.getLogger("luigi-interface")
 
 SECONDS_BETWEEN_DRAWINGS = 0.2
 SECONDS_BETWEEN_LINES = 15.0
+SECONDS_TO_FIRST_LINE = 5.0
 SECONDS_BETWEEN_REPORTS = 1.0  # to Luigi: each is a request where luigid schedules
 
 
@@ -18,15 +22,16 @@ class StageProgress:
     """A callable (done, total, note) for the working functions; `close`, or a `with`, leaves the terminal tidy.
 
     `unit`: what is counted, in the plural. What is done at the first call was done by an earlier run: rate and time
-    left count from there. Another total, or less done than before, is another piece of work and begins anew.
+    left count from there. Another total, or less done than before, means another piece of work and starts again.
     """
 
     def __init__(self, stage: Any, label: str, unit: str = "") -> None:
-        self.stage, self.label, self.unit = stage, label, unit
+        self.stage, self.label, self.unit = stage, visible(label), unit
         self.bar: Any = None
         self.done, self.total = 0, -1
         self.drawn_at = 0.0
-        self.lines_at = self.reported_at = time.monotonic()
+        self.reported_at = time.monotonic()
+        self.lines_at = self.reported_at - SECONDS_BETWEEN_LINES + SECONDS_TO_FIRST_LINE
 
     def __enter__(self) -> StageProgress:
         return self
@@ -38,7 +43,7 @@ class StageProgress:
         now = time.monotonic()
         if total != self.total or done < self.done:
             self.close()
-        self.done, self.total = done, total
+        self.done, self.total, note = done, total, visible(note)
         if sys.stderr.isatty():
             if self.bar is None or now - self.drawn_at >= SECONDS_BETWEEN_DRAWINGS or done == total:
                 self.drawn_at = now
@@ -51,7 +56,8 @@ class StageProgress:
             self._report(note)
 
     def _text(self, note: str) -> str:
-        return " ".join(word for word in (f"{self.done:,} of {self.total:,}", self.unit, note) if word)
+        counted = f"{self.done:,} of {self.total:,} {self.unit}".rstrip()
+        return f"{counted}, {note}" if note else counted
 
     def _draw(self, note: str) -> None:
         if self.bar is None:
@@ -59,6 +65,7 @@ class StageProgress:
 
             self.bar = tqdm(
                 desc=self.label,
+                file=terminal.raw(sys.stderr),
                 total=self.total or None,
                 initial=self.done,
                 unit=f" {self.unit or 'steps'}",

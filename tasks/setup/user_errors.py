@@ -7,10 +7,10 @@ from typing import NoReturn
 from luigi.cmdline_parser import CmdlineParser
 
 from data.base import words
-from data.base.errors import DataError, ModelError
+from data.base.errors import DataError, ModelError, Told
 
 
-class StageError(Exception):
+class StageError(Told):
     """Expected failure of a stage. Its text is the whole message: found, expected, what to do."""
 
 
@@ -19,7 +19,7 @@ EXPECTED = (DataError, ModelError, StageError)
 
 
 class UsageError(ValueError):
-    """A flag or a setting that can't be used, met from Python (on Luigi's command line: see `refuse`)."""
+    """A flag or a setting that can't be used, raised to a caller in Python (on a command line: see `refuse`)."""
 
 
 def refuse(message: str) -> NoReturn:
@@ -28,8 +28,8 @@ def refuse(message: str) -> NoReturn:
     Luigi parses flags outside its own error handling, so anything but SystemExit would print a traceback.
     """
     if CmdlineParser.get_instance() is not None:
-        raise SystemExit(f"error: {message}")
-    raise UsageError(message)
+        raise SystemExit(f"error: {words.visible(message)}")
+    raise UsageError(words.visible(message))
 
 
 def nearest(name: str, valid: list[str]) -> str:

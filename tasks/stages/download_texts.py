@@ -15,6 +15,8 @@ from tasks.stages.own_data import ConvertOwnData
 class DownloadText(Download):
     """One zip of questions or annotations."""
 
+    of_whole = True
+
     def inputs(self) -> dict[str, Stage]:
         kind, _, name = (self.source().made_by or "").partition(":")
         return {"own": ConvertOwnData(dataset=name)} if kind == "own" else super().inputs()

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data.catalog import sources
+from models.backbones.names import find_layer
 from models.classifiers.names import sees_pictures
 from tasks.contract.stage import Stage
-from tasks.stages.extract import ExtractFeatures
+from tasks.setup.experiment import check_shape, shape_of_node
+from tasks.stages.extract import ExtractFeatures, Extracting, ExtractPart
+from tasks.stages.part import ChoosePictures
 from tasks.stages.text import EncodeQuestions
 
 if TYPE_CHECKING:
@@ -23,13 +26,32 @@ def question_inputs(stage: Any, split: str) -> dict[str, Stage]:
         needs[f"questions-{part}"] = stage.clone(EncodeQuestions, split=part)
         if sees_pictures(stage.model):
             image_set = dataset.split(part).image_set
-            needs[f"features-{part}"] = stage.clone(ExtractFeatures, split=part, image_set=image_set)
+            features = (
+                stage.clone(ExtractPart, split=part)
+                if ChoosePictures.limit_of(stage, part)
+                else stage.clone(ExtractFeatures, split=part, image_set=image_set)
+            )
+            _check_readable(features, stage.model)
+            needs[f"features-{part}"] = features
     return needs
+
+
+def _check_readable(features: Stage, model: str) -> None:
+    """Refuse, before anything runs, a layer outside the table that the model can't read.
+
+    If its features are there already, their manifest has the shape: the network takes seconds to tell it.
+    """
+    if not isinstance(features, Extracting) or find_layer(features.backbone, features.layer):
+        return  # imported, or checked when the flags were
+    manifest = features.state().manifest
+    shape = manifest.facts.get("shape") if manifest else None
+    shape = shape or shape_of_node(features.backbone, features.layer, features.image_size)
+    check_shape(features.backbone, features.layer, model, tuple(shape))
 
 
 @dataclass(frozen=True)
 class Questions:
-    """tokens (Q, 26) int32, question_ids (Q,) int64, rows (Q,) int64 into `features` laid end to end.
+    """tokens (Q, 26) int32, question_ids and image_ids (Q,) int64, rows (Q,) int64 into `features` laid end to end.
 
     kept (A,) bool says which of all the encoded questions these are: those whose picture has features.
     features: one (N, ...) float16 array a part, or None; space: what the features are, for binding a model to them.
@@ -37,6 +59,7 @@ class Questions:
 
     tokens: np.ndarray
     question_ids: np.ndarray
+    image_ids: np.ndarray
     rows: np.ndarray
     kept: np.ndarray
     features: list[np.ndarray] | None
@@ -44,7 +67,7 @@ class Questions:
 
 
 def read_encoded_questions(stage: Stage, parts: tuple[str, ...]) -> Questions:
-    """Read what `question_inputs` asked for, less the questions whose pictures were left out of the features."""
+    """Read the inputs of `question_inputs`, without the questions whose pictures were left out of the features."""
     import numpy as np
 
     from data.pictures.feature_file import read_features
@@ -55,15 +78,15 @@ def read_encoded_questions(stage: Stage, parts: tuple[str, ...]) -> Questions:
     encoded = [read_encoded(stage.file(f"questions-{part}", "questions.h5")) for part in parts]
     tokens = np.concatenate([part.tokens for part in encoded])
     question_ids = np.concatenate([part.question_ids for part in encoded])
+    image_ids = np.concatenate([part.image_ids for part in encoded])
     if f"features-{parts[0]}" not in stage.upstream:
         rows, kept = np.zeros(len(tokens), np.int64), np.ones(len(tokens), bool)
-        return Questions(tokens, question_ids, rows, kept, None, "none")
+        return Questions(tokens, question_ids, image_ids, rows, kept, None, "none")
     stores = [read_features(stage.file(f"features-{part}", "features.h5")) for part in parts]
     rows_of_parts, before = [], 0
     for part, questions, store in zip(parts, encoded, stores, strict=True):
         # Only pictures that ExtractFeatures was allowed to leave out may be missing; any other id is an error.
-        facts = stage.upstream[f"features-{part}"].state().manifest or {}
-        bad = facts["facts"]["bad_images"]
+        bad = stage.upstream[f"features-{part}"].manifest().facts["bad_images"]
         image_set = dataset.split(part).image_set
         rows = store.rows(questions.image_ids, missing=-1)
         if not np.isin(questions.image_ids[rows < 0], bad).all():
@@ -78,11 +101,16 @@ def read_encoded_questions(stage: Stage, parts: tuple[str, ...]) -> Questions:
     about = stores[0].attributes
     space = ", ".join(f"{name}={about[name]}" for name in ("backbone", "layer", "weights", "transform"))
     return Questions(
-        tokens[kept], question_ids[kept], rows[kept], kept, [store.features for store in stores], space
+        tokens[kept],
+        question_ids[kept],
+        image_ids[kept],
+        rows[kept],
+        kept,
+        [store.features for store in stores],
+        space,
     )
 
 
 def bound_to(stage: Stage, space: str) -> dict[str, str]:
     """What a model may be used with: its vocabulary and answers (one file), and the kind of its features."""
-    manifest = stage.upstream["vocabulary"].state().manifest or {}
-    return {"vocabulary and answers": manifest.get("digest", ""), "features": space}
+    return {"vocabulary and answers": stage.upstream["vocabulary"].manifest().digest, "features": space}

@@ -4,7 +4,7 @@
     data_prepro.json ─► ImportVocabulary    for BuildVocabulary
     data_prepro.h5 ───► ImportQuestions, ImportAnswers    for EncodeQuestions, EncodeAnswers
 
-Their artifacts are as the usual ones', so training, prediction and evaluation know no difference.
+Their artifacts have the usual form, so training, prediction and evaluation do not differ.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HALF = {"train": "train", "val": "test"}  # what the original calls our splits
 
 
 def imported_catalog() -> Path:
-    """Where `python -m pipeline import` keeps what it registered."""
+    """Where `python -m pipeline import` keeps what it has registered."""
     return settings.artifacts_folder() / "imported.toml"
 
 
@@ -55,7 +55,7 @@ class _Imported(Stage):
         if ready_made is None:
             refuse(f"--dataset {values['dataset']} was not imported (python -m pipeline import --from ZIP)")
         if not ready_made.path.exists():
-            refuse(f"{values['dataset']}: {ready_made.path} is gone; import it anew from where it is now")
+            refuse(f"{values['dataset']}: {ready_made.path} is gone; import it again from where it is now")
 
     def inputs(self) -> dict[str, Stage]:
         return {"files": self.clone(ImportFiles)}
@@ -147,21 +147,21 @@ class ImportFeatures(_Imported):
         assert isinstance(files, ImportFiles)
         about = dict.fromkeys(("backbone", "layer", "transform"), f"as in {IMAGES}")
         with self.open(IMAGES, folder) as path:
-            found = pictures(path, half, names)
+            contents = pictures(path, half, names)
             blocks = feature_blocks(path, half, names, self.progress)
             write_features(
                 folder / "features.h5",
                 blocks,
-                found.image_ids,
-                found.image_names,
-                (found.columns,),
+                contents.image_ids,
+                contents.image_names,
+                (contents.columns,),
                 about | {"weights": files.sha256},
             )
         return {
-            "pictures": len(found.image_ids),
-            "shape": [found.columns],
+            "pictures": len(contents.image_ids),
+            "shape": [contents.columns],
             "bad_images": [],
-            "image_ids": "COCO's numbers" if found.coco else "1..N as in the file",
+            "image_ids": "COCO's numbers" if contents.coco else "1..N as in the file",
         }
 
 
@@ -215,7 +215,7 @@ class ImportQuestions(_Imported):
 
 
 class ImportAnswers(_Imported):
-    """Takes over the consensus answers of training; those of val come from the official annotations, by question id."""
+    """Takes over the consensus answers of training; those of val come from the official annotations by question id."""
 
     replaces = EncodeAnswers
     named_by = ("dataset", "split")
@@ -254,10 +254,12 @@ class ImportAnswers(_Imported):
         from data.text.official_json import read_annotations
         from data.text.questions import Vocabulary
 
-        source = sources.dataset(self.dataset).split(self.split)
+        dataset = sources.dataset(self.dataset)
+        source = dataset.split(self.split)
         assert source.annotations is not None
         path = self.file("annotations", source.annotations.file)
-        by_id = {one.question_id: one for one in read_annotations(path, source.annotations_member)}
+        annotations = read_annotations(path, source.annotations_member, own_data=dataset.humans is None)
+        by_id = {annotation.question_id: annotation for annotation in annotations}
         ids = half.question_ids.tolist()
         if missing := [number for number in ids if number not in by_id]:
             raise DataError(

@@ -1,4 +1,4 @@
-"""Data of one's own: converted once, so that every later stage reads what it reads for the real data."""
+"""Data of your own: converted once, so that every later stage reads what it reads for the real data."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from data.base.errors import DataError
-from data.base.files import check_text
 from data.base.hashes import file_identity
+from data.base.text_heads import check_document
+from data.base.words import counted
 from data.catalog import entries, sources
 from tasks.contract.stage import Stage
 from tasks.setup import flags, settings
@@ -19,9 +20,12 @@ from tasks.stages.download import DownloadImages
 
 logger = logging.getLogger("luigi-interface")
 
+UNUSABLE = "unusable-rows.txt"
+"""The file of a failed conversion's work folder that names every row that can't be used."""
+
 
 class ConvertOwnData(Stage):
-    """Turns one's own table into the official questions and annotations of train and val."""
+    """Turns your own table into the official questions and annotations of train and val."""
 
     contents = ("*-questions.json", "*-annotations.json")
 
@@ -60,10 +64,14 @@ class ConvertOwnData(Stage):
         try:
             stated = [*self.own.questions.items(), *self.own.annotations.items()]
             for _, path in stated:
-                check_text(path)
+                check_document(path)
             with self.hashing() as progress:
                 tables = [
-                    [split, path.suffix.lower(), file_identity(path, known, progress)]
+                    [
+                        split,
+                        Path(path.name.lower().removesuffix(".gz")).suffix,
+                        file_identity(path, known, progress),
+                    ]
                     for split, path in stated
                 ]
         except DataError as error:  # as in tasks.stages.download
@@ -85,20 +93,20 @@ class ConvertOwnData(Stage):
             name.removeprefix("images").removeprefix("-"): open_images(self.upstream[name].target, image_set)  # type: ignore[attr-defined]
             for name, image_set in self._image_sets().items()
         }
-        converted = convert(self.own, images, folder)
-        if self.identity().items() - self.key["parameters"].items():
+        converted = convert(self.own, images, folder, self.work_folder() / UNUSABLE)
+        if self.identity().items() - self.key.parameters.items():
             raise DataError(
                 f"a table of {self.dataset} was changed while it was read; run the same command again"
             )
-        for column in converted.ignored:
-            self.warn(f"column not read: {column}")
+        for doubt in converted.doubts:
+            self.warn(doubt)
         for split, counts in converted.counts.items():
             logger.info(
-                "%s %s: %s questions about %s pictures",
+                "%s %s: %s about %s",
                 self.stage_name(),
                 split,
-                f"{counts['questions']:,}",
-                f"{counts['pictures']:,}",
+                counted(counts["questions"], "question"),
+                counted(counts["pictures"], "picture"),
             )
         pictures = sum(map(len, images.values()))
         return converted.counts | {"pictures": pictures}

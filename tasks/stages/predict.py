@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from data.base.errors import DataError
 from data.catalog import sources
@@ -13,6 +14,8 @@ from tasks.setup.flags import ExperimentFlags
 from tasks.setup.user_errors import refuse
 from tasks.stages.download_texts import DownloadQuestions
 from tasks.stages.encoded_inputs import Questions, bound_to, question_inputs, read_encoded_questions
+from tasks.stages.leaks import check_splits
+from tasks.stages.part import ChoosePictures
 from tasks.stages.text import (
     BuildVocabulary,
     EncodeAnswers,
@@ -28,24 +31,20 @@ if TYPE_CHECKING:
 class Judging(ExperimentFlags, Stage):
     """What the stages from PredictAnswers on share: a model, and a split of one of the dataset's tasks."""
 
-    named_by = ("model", "dataset", "eval_split", "task")
+    named_by: ClassVar[tuple[str, ...]] = ("model", "dataset", "eval_split", "task")
 
     @classmethod
     def check_flags(cls, values: dict[str, Any]) -> None:
         super().check_flags(values)
-        dataset = sources.dataset(values["dataset"])
-        split, task = values["eval_split"], values["task"]
-        if split not in dataset.splits:
-            refuse(f"--eval-split {split}: {dataset.name} has {', '.join(dataset.splits)}")
+        check_splits(values)
+        dataset, task = sources.dataset(values["dataset"]), values["task"]
         if task not in dataset.tasks():
             refuse(f"--task {task}: {dataset.name} has {', '.join(dataset.tasks())}")
-        if split in dataset.parts(values["train_split"]):
-            refuse(f"--eval-split {split} is part of --train-split {values['train_split']}")
 
 
 def asked_inputs(stage: Judging, *others: str) -> dict[str, Stage]:
-    """The files of the judged questions and of other splits'; a ready-made dataset has none and is judged by
-    question id alone."""
+    """The files of the judged questions and of other splits'; a ready-made dataset has none and is judged only
+    by question id."""
     if sources.dataset(stage.dataset).ready_made:
         return {}
     return {
@@ -66,6 +65,7 @@ class PredictAnswers(Judging):
             "vocabulary": self.clone(BuildVocabulary),
             **question_inputs(self, self.eval_split),
             **asked_inputs(self),
+            **ChoosePictures.inputs_for(self, self.eval_split),
         }
         if sources.dataset(self.dataset).split(self.eval_split).annotations is not None:
             needs["answers"] = self.clone(EncodeAnswers, split=self.eval_split)
@@ -79,10 +79,10 @@ class PredictAnswers(Judging):
         questions = read_encoded_questions(self, (self.eval_split,))
         vocabulary = read_vocabulary(self)
         module, config = load_model(self.upstream["model"].path, bound_to(self, questions.space))
-        choices = self._choices(questions) if self.task == "multiple-choice" else None
+        choices = offered_choices(self, questions)
         compute = settings.compute()
         use_threads(compute.threads)
-        found = predict(
+        predictions = predict(
             module,
             questions.tokens,
             questions.rows,
@@ -94,13 +94,17 @@ class PredictAnswers(Judging):
             precision=compute.precision,
             progress=self.progress,
         )
-        chosen = found.top_classes[:, 0] if found.choices is None else found.choices
-        texts = [vocabulary.answers[number] if number >= 0 else "" for number in chosen]
-        if choices is not None:  # no choice is among the classes: the first is as good as any
-            texts = [text or of_question[0] for text, of_question in zip(texts, choices, strict=True)]
+        chosen = predictions.top_classes[:, 0] if predictions.choices is None else predictions.choices
+        texts = answer_texts(chosen, vocabulary.answers, choices)
         self._write(folder, questions, texts)
-        write_predictions(folder / "predictions.h5", questions.question_ids, chosen, found)
-        return {"questions": len(texts), "unanswerable": int((chosen < 0).sum())}
+        if f"chosen-{self.eval_split}" in self.upstream and "answers" not in self.upstream:
+            counts = ChoosePictures.counts_for(self, self.eval_split)
+            self.warn(
+                f"answers about {counts['pictures']:,} of {counts['of']:,} pictures of {self.eval_split}: an "
+                "evaluation server expects all"
+            )
+        write_predictions(folder / "predictions.h5", questions.question_ids, chosen, predictions)
+        return {"questions": len(texts), "unanswerable": int((chosen < 0).sum()), **predictions.arithmetic}
 
     def _consensus(self, questions: Questions) -> np.ndarray | None:
         from data.text.answers import read_answers
@@ -108,23 +112,6 @@ class PredictAnswers(Judging):
         if "answers" not in self.upstream:
             return None
         return read_answers(self.file("answers", "answers.h5")).consensus[questions.kept]
-
-    def _choices(self, questions: Questions) -> list[list[str]]:
-        """The choices of each question, in the order of `questions`."""
-        asked = split_questions(self, self.dataset, self.eval_split, "multiple-choice")
-        if not asked[0].multiple_choices:  # split_questions has seen that all or none have them
-            raise DataError(
-                f"{self.dataset} {self.eval_split}: the multiple-choice file has no multiple_choices; "
-                "expected some for each of its questions. Ask for --task open-ended, or mend the file."
-            )
-        by_id = {one.question_id: list(one.multiple_choices or ()) for one in asked}
-        wanted = questions.question_ids.tolist()
-        if absent := [number for number in wanted if number not in by_id]:
-            raise DataError(
-                f"{self.dataset} {self.eval_split}: {len(absent):,} of {len(wanted):,} questions are not in the "
-                f"multiple-choice file, such as question_id {absent[0]}; take both files from the same version."
-            )
-        return [by_id[number] for number in wanted]
 
     def _write(self, folder: Path, questions: Questions, answers: list[str]) -> None:
         """One validated file a subset: results.json has all of the split, results-test-dev.json its share of test."""
@@ -136,8 +123,8 @@ class PredictAnswers(Judging):
             write_results(folder / "results.json", ids, answers, ids)
             return
         for subset in dataset.split(self.eval_split).members:
-            asked = split_questions(self, self.dataset, self.eval_split, self.task, subset)
-            wanted = [one.question_id for one in asked if one.question_id in known]
+            entries = split_questions(self, self.dataset, self.eval_split, self.task, subset)
+            wanted = [entry.question_id for entry in entries if entry.question_id in known]
             of_subset = set(wanted)
             pairs = [
                 (number, text)
@@ -146,6 +133,37 @@ class PredictAnswers(Judging):
             ]
             name = "results.json" if subset == self.eval_split else f"results-{subset}.json"
             write_results(folder / name, [pair[0] for pair in pairs], [pair[1] for pair in pairs], wanted)
+
+
+def offered_choices(stage: Judging, questions: Questions) -> list[list[str]] | None:
+    """What each question offers to choose from, in the order of `questions`; None for the open-ended task."""
+    if stage.task != "multiple-choice":
+        return None
+    entries = split_questions(stage, stage.dataset, stage.eval_split, "multiple-choice")
+    if not entries[0].multiple_choices:  # split_questions has seen that all or none have them
+        raise DataError(
+            f"{stage.dataset} {stage.eval_split}: the multiple-choice file has no multiple_choices; "
+            "expected some for each of its questions. Ask for --task open-ended, or mend the file."
+        )
+    by_id = {entry.question_id: list(entry.multiple_choices or ()) for entry in entries}
+    wanted = questions.question_ids.tolist()
+    if absent := [number for number in wanted if number not in by_id]:
+        raise DataError(
+            f"{stage.dataset} {stage.eval_split}: {len(absent):,} of {len(wanted):,} questions are not in the "
+            f"multiple-choice file, such as question_id {absent[0]}; take both files from the same version."
+        )
+    return [by_id[number] for number in wanted]
+
+
+def answer_texts(
+    chosen: np.ndarray, answers: Sequence[str], choices: Sequence[Sequence[str]] | None
+) -> list[str]:
+    """The text of each class in `chosen` (Q,). It is negative where no choice is among the classes: then the first
+    choice is as good as any."""
+    texts = [answers[number] if number >= 0 else "" for number in chosen]
+    if choices is None:
+        return texts
+    return [text or of_question[0] for text, of_question in zip(texts, choices, strict=True)]
 
 
 def classes_of(choices: list[list[str]], answer_ids: dict[str, int]) -> np.ndarray:
@@ -158,17 +176,19 @@ def classes_of(choices: list[list[str]], answer_ids: dict[str, int]) -> np.ndarr
     return classes
 
 
-def write_predictions(path: Path, question_ids: np.ndarray, chosen: np.ndarray, found: Any) -> None:
-    """predictions.h5: question_ids (Q,), chosen (Q,) classes, top_classes and top_probabilities (Q, 5), and
-    log_likelihoods (Q,) where the answers are known."""
+def write_predictions(path: Path, question_ids: np.ndarray, chosen: np.ndarray, predictions: Any) -> None:
+    """predictions.h5: question_ids (Q,), chosen (Q,) classes, top_classes and top_probabilities (Q, 5),
+    log_likelihoods (Q,) where the answers are known, and attention (Q, rows, columns) float16, each place's share, of a
+    model that has some."""
     from data.containers import hdf5
 
     arrays = {
         "question_ids": question_ids,
         "chosen": chosen,
-        "top_classes": found.top_classes,
-        "top_probabilities": found.top_probabilities,
-        "log_likelihoods": found.log_likelihoods,
+        "top_classes": predictions.top_classes,
+        "top_probabilities": predictions.top_probabilities,
+        "log_likelihoods": predictions.log_likelihoods,
+        "attention": predictions.attention,
     }
     with hdf5.create(path) as file:
         for name, array in arrays.items():

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.catalog import sources
 from tasks.contract.artifacts import State
-from tasks.contract.stage import Stage, walk
+from tasks.contract.graph import walk
+from tasks.contract.stage import Stage
 from tasks.library.judged_questions import picture_reader, read_history, read_judged
+from tasks.library.trained_runs import typed
 from tasks.setup.user_errors import refuse
-from tasks.stages.download import DownloadImages
 from tasks.stages.download_texts import DownloadAnnotations, DownloadQuestions
 from tasks.stages.evaluate import EvaluateModel, Scoring
+from tasks.stages.part import ChoosePictures, DownloadPart
 from tasks.stages.predict import PredictAnswers
 from tasks.stages.text import BuildVocabulary, read_vocabulary
-from tasks.stages.train import TrainModel
+from tasks.stages.train import TrainModel, network_of
 
 if TYPE_CHECKING:
     from data.report.report_data import BuiltStage
-
-logger = logging.getLogger("luigi-interface")
 
 
 class Report(Scoring):
     """Draws report.html: headline numbers, curves, accuracy by type, and a gallery of pictures with answers."""
 
-    version = 2
+    version = 3
     extras = ("report.html",)
     contents = extras
     unit = "pictures"
@@ -48,15 +47,14 @@ class Report(Scoring):
             "predictions": self.clone(PredictAnswers),
             "model": self.clone(TrainModel),
             "vocabulary": self.clone(BuildVocabulary),
-            "images": self.clone(
-                DownloadImages, image_set=sources.dataset(self.dataset).split(split).image_set
-            ),
+            "images": DownloadPart.pictures_of(self, split),
+            **ChoosePictures.inputs_for(self, split),
             f"asked-{split}": self.clone(DownloadQuestions, split=split),
             f"annotations-{split}": self.clone(DownloadAnnotations, split=split),
         }
 
     def identity(self) -> dict[str, Any]:
-        """How pictures get their ids: a model that sees none has it nowhere above."""
+        """How pictures get their ids: no input of a model without pictures says it."""
         return sources.image_set(sources.dataset(self.dataset).split(self.eval_split).image_set).identity
 
     def build(self, folder: Path) -> dict[str, Any]:
@@ -65,7 +63,7 @@ class Report(Scoring):
 
         accuracy = json.loads(self.file("evaluation", "accuracy.json").read_text(encoding="utf-8"))
         dataset = sources.dataset(self.dataset)
-        manifest = self.upstream["model"].state().manifest or {}
+        made = self.upstream["model"].manifest()
         page = ReportData(
             dataset=self.dataset,
             split=self.eval_split,
@@ -75,20 +73,25 @@ class Report(Scoring):
             history=read_history(self.file("model", "history.csv")),
             questions=read_judged(self, self.dataset, self.eval_split),
             classes=read_vocabulary(self).answers,
-            parameters=self.key["parameters"],
+            parameters=self.key.parameters,
+            network=network_of(made),
             stages=self._stages(),
-            versions=manifest.get("versions", {}),
-            commit=manifest.get("commit"),
-            published=dataset.published,
-            published_seed=dataset.seed,
+            versions=made.versions,
+            commit=made.commit,
+            published=() if "part" in accuracy else dataset.published,
+            published_seed={} if "part" in accuracy else dataset.seed,
+            command=self._command(),
+            finished=self.upstream["evaluation"].manifest().finished,
         )
         picture = picture_reader(self.upstream["images"], self.dataset, self.eval_split)
-        facts = write_report(folder / "report.html", page, picture, progress=self.progress)
-        logger.info("report: %s", self.path / "report.html")
-        return facts
+        return write_report(folder / "report.html", page, picture, progress=self.progress)
+
+    def _command(self) -> str:
+        """What makes the page again, in an empty folder too."""
+        return typed("RunAll", type(self), self.flags_read)
 
     def _stages(self) -> list[BuiltStage]:
-        """The stages that led here and still have their artifact, inputs first."""
+        """The stages that led here and still have an artifact, inputs first."""
         from data.report.report_data import BuiltStage
 
         seen: dict[Path, State] = {}
@@ -97,15 +100,15 @@ class Report(Scoring):
             BuiltStage(
                 name=stage.get_task_family(),
                 folder=f"{stage.stage_name()}/{stage.path.name}",
-                digest=manifest["digest"],
-                seconds=manifest["seconds"],
-                size=sum(entry["size"] for entry in manifest["files"].values()),
-                device=manifest["facts"].get("device", ""),
-                inputs={name: used["digest"] for name, used in manifest["inputs"].items()},
-                warnings=manifest["warnings"],
-                finished=manifest["finished"],
-                version=manifest["key"]["version"],
-                host=manifest["host"],
+                digest=manifest.digest,
+                seconds=manifest.seconds,
+                size=manifest.size,
+                device=manifest.facts.get("device", ""),
+                inputs={name: used.digest for name, used in manifest.inputs.items()},
+                warnings=manifest.warnings,
+                finished=manifest.finished,
+                version=manifest.key.version,
+                host=manifest.host,
             )
             for stage, manifest in known
             if manifest

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 from data.catalog import sources
 from tasks.contract.stage import Stage
 from tasks.setup import flags
+from tasks.setup.flag_kinds import NO_GLOVE
+from tasks.setup.flags import PartFlags
+from tasks.setup.user_errors import refuse
 from tasks.stages.download import DownloadGlove
 from tasks.stages.download_texts import DownloadAnnotations, DownloadQuestions
+from tasks.stages.part import ChoosePictures
 
 if TYPE_CHECKING:
     from data.text.questions import Vocabulary
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("luigi-interface")
 
 
-class BuildVocabulary(Stage):
+class BuildVocabulary(PartFlags, Stage):
     """Counts the training split's words and consensus answers: ids for words, classes for answers."""
 
     named_by = ("dataset", "train_split")
@@ -35,15 +39,15 @@ class BuildVocabulary(Stage):
         answers = {
             f"annotations-{part}": self.clone(DownloadAnnotations, split=part) for part in self.parts()
         }
-        return questions | answers
+        return questions | answers | ChoosePictures.inputs_for(self, *self.parts())
 
     def build(self, folder: Path) -> dict[str, Any]:
         from data.text.questions import build_vocabulary
 
         questions, annotations = [], []
         for part in self.parts():
-            questions += (asked := split_questions(self, self.dataset, part))
-            annotations += split_annotations(self, self.dataset, part, asked)
+            questions += (of_part := split_questions(self, self.dataset, part))
+            annotations += split_annotations(self, self.dataset, part, of_part)
         vocabulary = build_vocabulary(questions, annotations, self.answers)
         (folder / "vocabulary.json").write_text(vocabulary.to_json(), encoding="utf-8")
         logger.info(
@@ -62,7 +66,7 @@ class BuildVocabulary(Stage):
         }
 
 
-class Encoding(Stage):
+class Encoding(PartFlags, Stage):
     """What the two encoders share: one split, in the words and classes of a training split."""
 
     named_by = ("dataset", "split")
@@ -72,7 +76,7 @@ class Encoding(Stage):
     answers = flags.ANSWERS
 
     def inputs(self) -> dict[str, Stage]:
-        return {"vocabulary": self.clone(BuildVocabulary)}
+        return {"vocabulary": self.clone(BuildVocabulary), **ChoosePictures.inputs_for(self, self.split)}
 
     def vocabulary(self) -> Vocabulary:
         return read_vocabulary(self)
@@ -121,7 +125,7 @@ class EncodeAnswers(Encoding):
         return {"questions": len(encoded.consensus), "outside_classes": outside}
 
 
-class BuildEmbeddings(Stage):
+class BuildEmbeddings(PartFlags, Stage):
     """Looks up the vocabulary's words among the GloVe vectors; zeros for padding and words without one."""
 
     named_by = ("dataset", "glove")
@@ -132,6 +136,12 @@ class BuildEmbeddings(Stage):
     answers = flags.ANSWERS
     glove = flags.GLOVE
 
+    @classmethod
+    def check_flags(cls, values: dict[str, Any]) -> None:
+        super().check_flags(values)
+        if values["glove"] == NO_GLOVE:
+            refuse("--glove none: TrainModel draws these vectors itself; name some that can be downloaded")
+
     def inputs(self) -> dict[str, Stage]:
         return {"vocabulary": self.clone(BuildVocabulary), "glove": self.clone(DownloadGlove)}
 
@@ -139,14 +149,17 @@ class BuildEmbeddings(Stage):
         from data.text.glove import embedding_matrix, write_embeddings
 
         glove, vocabulary = sources.glove(self.glove), read_vocabulary(self)
-        zip_path = self.file("glove", glove.source.file)
-        embeddings = embedding_matrix(vocabulary, zip_path, glove.member, glove.dimensions, self.progress)
+        file = self.upstream["glove"].target  # type: ignore[attr-defined]
+        embeddings = embedding_matrix(vocabulary, file, glove.member, glove.dimensions, self.progress)
         write_embeddings(folder / "embeddings.h5", embeddings)
-        found = int(embeddings.found.sum())
+        with_vector = int(embeddings.found.sum())
         logger.info(
-            "%s: %s of %s words have a vector", self.stage_name(), f"{found:,}", f"{len(vocabulary.words):,}"
+            "%s: %s of %s words have a vector",
+            self.stage_name(),
+            f"{with_vector:,}",
+            f"{len(vocabulary.words):,}",
         )
-        return {"found": found, "words": len(vocabulary.words)}
+        return {"found": with_vector, "words": len(vocabulary.words)}
 
 
 def read_vocabulary(stage: Stage) -> Vocabulary:
@@ -159,26 +172,38 @@ def read_vocabulary(stage: Stage) -> Vocabulary:
 def split_questions(
     stage: Stage, dataset: str, split: str, task: str = "open-ended", subset: str | None = None
 ) -> Any:
-    """A base split's questions from the stage's input `asked-<split>`; `subset`: of test, test-dev."""
+    """A base split's questions from the stage's input `asked-<split>`; `subset`: of test, test-dev.
+
+    Of a part (`chosen-<split>`) those about its pictures.
+    """
     from data.text import official_json
 
     source = sources.dataset(dataset)
     path = stage.file(f"asked-{split}", source.split(split).questions.file)
-    return official_json.read_questions(path, source.member(split, task, subset))
+    return _about(
+        ChoosePictures.ids_for(stage, split),
+        official_json.read_questions(path, source.member(split, task, subset)),
+    )
 
 
-def split_annotations(stage: Stage, dataset: str, split: str, asked: Any = None) -> Any:
+def split_annotations(stage: Stage, dataset: str, split: str, questions: Any = None) -> Any:
     """A base split's annotations from `annotations-<split>`, one for each of its questions, in their order.
 
-    `asked`: these questions, where the stage has read them already.
+    `questions`: these questions, where the stage has read them already.
     """
     from data.text import official_json, pairing
 
     source, own_data = sources.dataset(dataset).split(split), sources.dataset(dataset).humans is None
     assert source.annotations is not None
     path = stage.file(f"annotations-{split}", source.annotations.file)
-    found = official_json.read_annotations(path, source.annotations_member, own_data)
+    annotations = official_json.read_annotations(path, source.annotations_member, own_data)
+    annotations = _about(ChoosePictures.ids_for(stage, split), annotations)
     if f"asked-{split}" in stage.upstream:
-        asked = split_questions(stage, dataset, split) if asked is None else asked
-        return pairing.in_order(found, asked)
-    return found
+        questions = split_questions(stage, dataset, split) if questions is None else questions
+        return pairing.in_order(annotations, questions)
+    return annotations
+
+
+def _about(chosen: frozenset[int] | None, entries: Any) -> Any:
+    """The questions, or annotations, about these pictures; all for None."""
+    return entries if chosen is None else [entry for entry in entries if entry.image_id in chosen]

@@ -30,9 +30,9 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_block_is_looked_at(page):
-    found = blocks(page)
-    assert not [why for block in found if (why := fault(block))]
-    for before, block in zip([None, *found], found, strict=False):
+    of_page = blocks(page)
+    assert not [why for block in of_page if (why := fault(block))]
+    for before, block in zip([None, *of_page], of_page, strict=False):
         if block.words == ("text",):
             ran = before is not None and before.kind == "sh" and not before.marked
             assert ran, (
@@ -62,7 +62,7 @@ def parse(kind, content):
     if kind == "ini":
         from tasks.setup import flags, settings
 
-        names = {name.lower() for name, one in vars(flags).items() if isinstance(one, flags.Flag)}
+        names = {name.lower() for name, value in vars(flags).items() if isinstance(value, flags.Flag)}
         known = {section: set(options) for section, options in settings.SETTINGS.items()} | {
             "experiment": names
         }
@@ -154,9 +154,9 @@ def draw_pictures(folder):
 
 
 def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def luigid(port, room):
@@ -178,8 +178,8 @@ def luigid(port, room):
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        with socket.socket() as one:
-            if one.connect_ex(("127.0.0.1", port)) == 0:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
                 return process
         time.sleep(0.1)
     process.kill()
@@ -194,7 +194,9 @@ def a_feature_file(folder):
 
     ids = [9, 25, 30]
     rows = np.ones((3, 8), np.float16)
-    write_features(folder / "features.h5", [rows], ids, [f"{one}.jpg" for one in ids], (8,), {"layer": "fc7"})
+    write_features(
+        folder / "features.h5", [rows], ids, [f"{number}.jpg" for number in ids], (8,), {"layer": "fc7"}
+    )
 
 
 def own_pictures(folder):
@@ -220,8 +222,8 @@ RUN = [
 @pytest.mark.parametrize("page", RUN)
 def test_a_page_does_what_it_says(page, walk):
     printed = walk(page)
-    found = blocks(page)
-    for before, block in pairwise(found):
+    of_page = blocks(page)
+    for before, block in pairwise(of_page):
         if block.words == ("text",):
             missing = first_missing(block.content, printed[before.place])
             assert not missing, f"{block.place}: not printed: {missing}\n{printed[before.place]}"
@@ -238,3 +240,19 @@ def test_a_text_that_is_not_printed_is_found():
     assert not first_missing("INFO: built ...\ndone: 21 stages ran", said)
     assert first_missing("done: 3 stages failed", said) == "done: 3 stages failed"
     assert first_missing("done: 3 stages ran\nINFO: built ...", said) == "INFO: built ..."
+
+
+def test_the_recipe_for_a_row_gives_no_other_picture_s(tmp_path):
+    a_feature_file(tmp_path)
+    [recipe] = [
+        block.content for block in blocks(ROOT / "docs" / "features.md") if "by_name" in block.content
+    ]
+
+    def said(code):
+        return subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+        ).stderr
+
+    assert said(recipe) == ""
+    for known, absent in (("by_id[25]", "by_id[26]"), ("25.jpg", "26.jpg")):
+        assert known in recipe and "KeyError: " in said(recipe.replace(known, absent))

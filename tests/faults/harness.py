@@ -19,6 +19,8 @@ from typing import Any
 
 from commands import ROOT, TinyShell
 
+from tasks.contract.manifest import parse
+
 HOOKS = Path(__file__).resolve().parent / "hooks"
 PATIENCE = 280.0  # seconds after which a run counts as hanging
 GRACE = 20.0  # seconds in which what a killed process has started must have ended
@@ -76,12 +78,10 @@ def undisturbed(folder: Path) -> Undisturbed:
     started = time.monotonic()
     assert run.wait(run.start(VQA_COUNT=str(run.counter), VQA_BELOW=str(run.artifacts))) == 0, run.said()
     seconds = time.monotonic() - started
-    manifests = {
-        path.parent: json.loads(path.read_text()) for path in run.artifacts.glob("*/*/manifest.json")
-    }
+    manifests = {path.parent: parse(path.read_bytes()) for path in run.artifacts.glob("*/*/manifest.json")}
     each = {
-        path.relative_to(run.artifacts).as_posix(): manifest["seconds"]
-        for path, manifest in sorted(manifests.items(), key=lambda item: item[1]["started"])
+        path.relative_to(run.artifacts).as_posix(): manifest.seconds
+        for path, manifest in sorted(manifests.items(), key=lambda item: item[1].started)
     }
     left = {path.name for path in run.temporary.iterdir()}
     return Undisturbed(run.artifacts, seconds, run.counter.stat().st_size, each, left)
@@ -147,9 +147,9 @@ class Run(TinyShell):
     def survivors(self, grace: float = GRACE) -> list[str]:
         """Processes of this folder's runs that still live `grace` seconds after."""
         deadline = time.monotonic() + grace
-        while (found := list(marked(self.mark))) and time.monotonic() < deadline:
+        while (alive := list(marked(self.mark))) and time.monotonic() < deadline:
             time.sleep(0.05)
-        return [f"process {number} outlived its run: {words}" for number, words in found]
+        return [f"process {number} outlived its run: {words}" for number, words in alive]
 
     # -- blows ----------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class Run(TinyShell):
         before = self.builds()
         process = process or self.start()
         if self._reach(process, blow, usual, before):
-            where = " ".join(sorted(one.split("/")[0] for one in self.builds() - before))
+            where = " ".join(sorted(build.split("/")[0] for build in self.builds() - before))
             (os.kill if blow.whom == "main" else os.killpg)(process.pid, number)
             code = self.wait(process)
             return Struck(code, code != 0, where or "between stages")
@@ -221,8 +221,8 @@ class Run(TinyShell):
         for words in ((), ("pipeline", "gc", "RunAll", "--yes"), ("pipeline", "verify")):
             if code := self.wait(self.start(*words)):
                 return [f"{' '.join(words) or 'the last run'} ended with {code}:\n{self.said()}"]
-        found = {path.name for path in self.temporary.iterdir()}
-        left = [f"left in TMPDIR: {name}" for name in sorted(found - usual.temporary)]
+        names = {path.name for path in self.temporary.iterdir()}
+        left = [f"left in TMPDIR: {name}" for name in sorted(names - usual.temporary)]
         return self.survivors() + left + differences(usual.artifacts, self.artifacts)
 
 
@@ -273,18 +273,18 @@ def copy_of(usual: Undisturbed, folder: Path, without: tuple[str, ...] = (), wor
 TIMES = ("manifest.json", "history.csv", "report.html", "events.out.tfevents*", "epoch-*.json")
 
 
-def missing(usual: Path, found: Path) -> list[str]:
+def missing(usual: Path, result: Path) -> list[str]:
     """Artifacts of one folder that the other does not have."""
     return [
         str(path.relative_to(usual))
         for path in sorted(usual.glob("[!.]*/[!.]*"))
-        if not (found / path.relative_to(usual) / "manifest.json").is_file()
+        if not (result / path.relative_to(usual) / "manifest.json").is_file()
     ]
 
 
-def differences(usual: Path, found: Path) -> list[str]:
+def differences(usual: Path, result: Path) -> list[str]:
     """Every file that only one of the folders has, or whose content differs beyond times."""
-    ours, theirs = _files(usual), _files(found)
+    ours, theirs = _files(usual), _files(result)
     wrong = [f"not there: {name}" for name in sorted(ours.keys() - theirs.keys())]
     wrong += [f"left over: {name}" for name in sorted(theirs.keys() - ours.keys())]
     for name in sorted(ours.keys() & theirs.keys()):
@@ -294,15 +294,20 @@ def differences(usual: Path, found: Path) -> list[str]:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """{name: path} of all that is no folder, and of empty folders that are not a stage's or .work; events have their
+    """{name: path} of all that is not a folder, and of empty folders that are not a stage's or .work; events have their
     time in the name."""
-    found = {}
+    files = {}
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        if path.is_dir() and not path.is_symlink() and (path.parent == folder or any(path.iterdir())):
+        if path.is_dir() and not path.is_symlink() and (_stays(path, folder) or any(path.iterdir())):
             continue
-        found[re.sub(r"tfevents\.\d+$", "tfevents", name)] = path
-    return found
+        files[re.sub(r"tfevents\.\d+$", "tfevents", name)] = path
+    return files
+
+
+def _stays(path: Path, folder: Path) -> bool:
+    """A stage's folder, and .work at the top or in one: a kill just before it is removed leaves it there, empty."""
+    return path.parent == folder or path.name == ".work"
 
 
 def _content(path: Path) -> object:
@@ -329,7 +334,7 @@ def _without_times(value: Any) -> Any:
     vary |= {"resumed_after_epochs", "commit", "source"}
     if isinstance(value, dict):
         kept = {name: _without_times(inner) for name, inner in value.items() if name not in vary}
-        for name in [name for name in kept if any(fnmatch(Path(name).name, one) for one in TIMES)]:
+        for name in [name for name in kept if any(fnmatch(Path(name).name, pattern) for pattern in TIMES)]:
             del kept[name]  # an extra's size and hash
         return kept
     return [_without_times(inner) for inner in value] if isinstance(value, list) else value

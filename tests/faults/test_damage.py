@@ -12,8 +12,8 @@ import pytest
 from pipeline.commands import plan as cache
 from pipeline.commands import verify
 from pipeline.run_all import RunAll
-from tasks.contract.artifacts import MANIFEST
-from tasks.contract.stage import walk
+from tasks.contract.graph import walk
+from tasks.contract.manifest import MANIFEST
 from tasks.library import inventory
 
 
@@ -152,11 +152,11 @@ def files_of(artifact: Path) -> list[Path]:
 def named(artifact: Path, why: str) -> str:
     """The plan has this artifact, and no other for a reason of its own, to be made again: the whole reason."""
     steps = plan()
-    action, found = steps[artifact]
-    assert action == "run" and found.startswith("damaged: ") and why in found, (artifact, found)
+    action, why_run = steps[artifact]
+    assert action == "run" and why_run.startswith("damaged: ") and why in why_run, (artifact, why_run)
     others = {path for path, (what, text) in steps.items() if what == "run" and "input" not in text}
     assert others == {artifact}
-    return found
+    return why_run
 
 
 def repaired(shell, artifact: Path, before: dict[Path, dict]) -> None:
@@ -214,9 +214,9 @@ def test_verify_finds_a_flipped_byte_in_every_file(here):
         for path in files_of(artifact):
             flip(path)
     assert all(action == "keep" for action, _ in plan().values())  # sizes are as they were
-    found = verify.differences(list(inventory.all_artifacts()))
+    wrong_files = verify.differences(list(inventory.all_artifacts()))
     assert {
-        path: [line.split(" has sha256")[0] for line in wrong] for path, wrong in found.items()
+        path: [line.split(" has sha256")[0] for line in wrong] for path, wrong in wrong_files.items()
     } == expected
     assert all("has sha256" in why for path, (_, why) in plan().items() if "input" not in why)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from quiet_server import QuietServer
 from small_disk import PAGE, small_disks
 
 from data.base.errors import DataError
@@ -61,11 +62,13 @@ def snapshot(folder: Path) -> None:
 def shard(folder: Path) -> None:
     from tasks.extraction.job import Arithmetic, Extraction
     from tasks.extraction.shard_files import write_shard
+    from tasks.extraction.unfinished import lay_out
 
     images = types.SimpleNamespace(ids=np.arange(50), names=[f"{number}.jpg" for number in range(50)])
-    extraction = Extraction(images, "a", "b", "random:0", "random:0", folder)  # type: ignore[arg-type]
+    extraction = Extraction(images, "a", ("b",), "random:0", "random:0", folder)  # type: ignore[arg-type]
     settings = Arithmetic("cpu", "", "float32", 1, 1, 256, "", "")
-    write_shard(extraction, settings, 0, np.ones((50, 500), np.float16), {}, {})
+    file = lay_out(extraction, settings, "b", (500,), {"weights": "random:0"})
+    write_shard(extraction, settings, 0, [file], np.ones((50, 500), np.float16), {}, {})
 
 
 def sample(folder: Path) -> None:
@@ -143,7 +146,7 @@ def test_a_download_stops_and_goes_on_where_it_was(disk, tmp_path):
 def serving(content: bytes):
     """A server on 127.0.0.1 that knows Range and an ETag, and sends without a length."""
     import threading
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from http.server import BaseHTTPRequestHandler
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -165,7 +168,7 @@ def serving(content: bytes):
         def log_message(self, *_):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with QuietServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/file.bin"
         server.shutdown()
@@ -174,10 +177,10 @@ def serving(content: bytes):
 def test_what_training_asks_for_at_the_start_covers_what_it_writes(tmp_path):
     import torch
 
-    from models.training.optimisers import OPTIMISERS, make_optimiser
-    from models.training.snapshots import KEPT, STATES, snapshot_bytes, write_snapshot
+    from models.training.choices import OPTIMISERS
+    from models.training.optimisers import make_optimiser
+    from models.training.snapshots import KEPT, snapshot_bytes, write_snapshot
 
-    assert STATES.keys() == OPTIMISERS.keys()
     for name in OPTIMISERS:
         module = torch.nn.Linear(200, 200)
         optimiser = make_optimiser(name, module, 0.1)

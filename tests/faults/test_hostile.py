@@ -13,6 +13,7 @@ import pickle
 import struct
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from hostile import DEEP, Bomb, annotation, asked, header, huge, picture, questi
 from watched import MIB, contents, pipeline, watched
 
 from pipeline.__main__ import main
-from tasks.contract.artifacts import MANIFEST, digest
+from tasks.contract.manifest import MANIFEST, File, digest, parse
 
 # What each does to the questions file, and what is said of it.
 QUESTIONS = {
@@ -71,7 +72,7 @@ def test_hostile_json_is_one_line(name, file, files, tmp_path, capsys):
 
 @pytest.fixture
 def mine(tiny):
-    """A finished run beside which a dataset of one's own is stated; its pictures and tables are in own/."""
+    """A finished run beside which a dataset of your own is stated; its pictures and tables are in own/."""
     own = tiny.folder / "own"
     own.mkdir()
     with zipfile.ZipFile(own / "photos.zip", "w") as file:
@@ -99,7 +100,7 @@ def refused(shell, said: str, *words: object, code: int = 30) -> str:
     assert "Traceback" not in result.output and len(result.output) < 6000
     assert result.peak < 1024 * MIB
     after = contents(shell.artifacts)
-    ours = {name: found for name, found in before.items() if not name.startswith(".identities")}
+    ours = {name: content for name, content in before.items() if not name.startswith(".identities")}
     assert {name: after.get(name) for name in ours} == ours
     assert not [name for name in after if ".tmp-" in name]
     return result.output
@@ -115,9 +116,13 @@ def test_hostile_questions_of_ones_own(name, mine):
 
 TABLES = {
     "nested": ("qa.jsonl", b'{"image": ' + b"[" * DEEP + b"\n", "not JSON"),
-    "of other types": ("qa.jsonl", b'{"image": 3, "question": {}, "answer": 1}\n', "is no text"),
+    "of other types": ("qa.jsonl", b'{"image": 3, "question": {}, "answer": 1}\n', "is not a text"),
     "a lone surrogate": ("qa.jsonl", b'{"image": "\\ud800", "question": "a", "answer": "b"}\n', "not JSON"),
-    "an endless cell": ("qa.csv", b'image,question,answer\n1.jpg,"' + b"a" * 200_000 + b'",b\n', "CSV"),
+    "an endless cell": (
+        "qa.csv",
+        b'image,question,answer\n1.jpg,"' + b"a" * 1_100_000 + b'",b\n',
+        "1,100,000 char",
+    ),
     "a path out of the folder": ("qa.csv", b"image,question,answer\n../../../etc/passwd,a,b\n", "no picture"),
 }
 
@@ -135,7 +140,7 @@ def test_hostile_tables_of_ones_own(name, mine):
 
 @pytest.mark.slow
 def test_a_table_with_a_nul_is_refused_by_its_first_bytes(mine):
-    """Before anything runs: it is no text, and would be hashed for nothing."""
+    """Before anything runs: it is not text, and would be hashed for nothing."""
     (mine.folder / "own" / "qa.csv").write_bytes(b"image,question,answer\n\0.jpg,a,b\n")
     (mine.folder / "own" / "mine.toml").write_text(
         '[own.mine]\npictures = "photos.zip"\nquestions = "qa.csv"\n'
@@ -184,11 +189,10 @@ def test_json_that_inflates_without_measure_is_refused(mine, tmp_path):
 def forge(artifact: Path, name: str, content: bytes) -> None:
     """Put other bytes into an artifact with a manifest that agrees: what hashing can't tell from the real thing."""
     (artifact / name).write_bytes(content)
-    manifest = json.loads((artifact / MANIFEST).read_bytes())
-    manifest["files"][name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    manifest = parse((artifact / MANIFEST).read_bytes())
+    files = manifest.files | {name: File(len(content), hashlib.sha256(content).hexdigest())}
     extras = ("history.csv", "curves.png", "events/*")
-    manifest["digest"] = digest(manifest["files"], extras)
-    (artifact / MANIFEST).write_text(json.dumps(manifest))
+    replace(manifest, files=files, digest=digest(files, extras)).write(artifact)
 
 
 @pytest.mark.slow
@@ -277,24 +281,24 @@ SOURCES = [
 
 def dangers(source: str) -> list[str]:
     """What in a module's text could execute data."""
-    found = []
+    calls = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             module = getattr(node, "module", None) or ""
             names = {alias.name for alias in node.names}
             roots = {name.split(".")[0] for name in (names if isinstance(node, ast.Import) else {module})}
-            found += sorted(roots & MODULES)
-            found += [
+            calls += sorted(roots & MODULES)
+            calls += [
                 f"{module}.{name}" for name in sorted(names) if f"{module}.{name}" in CALLS | {"torch.load"}
             ]
         elif isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             flags = {flag.arg: ast.unparse(flag.value) for flag in node.keywords}
-            found += [name] if name in CALLS else []
-            found += ["shell=True"] if flags.get("shell", "False") != "False" else []
-            found += ["allow_pickle"] if flags.get("allow_pickle", "False") != "False" else []
-            found += ["torch.load"] if name == "torch.load" and flags.get("weights_only") != "True" else []
-    return found
+            calls += [name] if name in CALLS else []
+            calls += ["shell=True"] if flags.get("shell", "False") != "False" else []
+            calls += ["allow_pickle"] if flags.get("allow_pickle", "False") != "False" else []
+            calls += ["torch.load"] if name == "torch.load" and flags.get("weights_only") != "True" else []
+    return calls
 
 
 def test_nothing_in_the_sources_can_execute_data():

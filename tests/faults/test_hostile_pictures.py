@@ -15,6 +15,7 @@ from hostile import jpeg_that_claims, picture, png_that_claims
 from PIL import Image
 from watched import MIB, contents, pipeline, watched
 
+from data.base.picture_limits import FORMATS
 from data.pictures import thumbnails
 from pipeline.__main__ import main
 
@@ -218,6 +219,8 @@ def test_fuzzed_headers_decode_or_are_refused_in_bounded_time_and_memory(tmp_pat
         ("WEBP", {}),
         ("TIFF", {}),
         ("TIFF", {"compression": "tiff_lzw"}),
+        *((name, {}) for name in ("PPM", "JPEG2000", "ICO", "ICNS", "QOI", "SGI", "IM", "PCX", "TGA", "DIB")),
+        *((name, {}) for name in ("AVIF",) if name in FORMATS),
     ]
     random.seed(seed)
     for number, (kind, options) in enumerate(kinds):

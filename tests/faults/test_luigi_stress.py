@@ -27,11 +27,11 @@ LATE = ("extract-features/*val*", "predict-answers", "evaluate-model", "report")
 def until(condition, run, *processes, patience=120):
     """Wait for something to be so, while all these processes go on."""
     deadline = time.monotonic() + patience
-    while not (found := condition()):
+    while not (result := condition()):
         assert time.monotonic() < deadline, run.said()
         assert all(process.poll() is None for process in processes), run.said()
         time.sleep(0.01)
-    return found
+    return result
 
 
 def builder(run, stage):
@@ -181,13 +181,13 @@ def two_workers(usual, tmp_path, port):
     for run in (first, second):
         run.configure(PATIENT)
     with luigid(first, port):
-        one = first.start(*at(port))
-        until(lambda: extraction(first), first, one)
-        other = second.start(*at(port))
+        first_process = first.start(*at(port))
+        until(lambda: extraction(first), first, first_process)
+        second_process = second.start(*at(port))
         try:
-            yield first, second, one, other
+            yield first, second, first_process, second_process
         finally:
-            for process in (one, other):
+            for process in (first_process, second_process):
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
@@ -195,10 +195,10 @@ def two_workers(usual, tmp_path, port):
 
 @pytest.mark.slow
 def test_a_killed_workers_stage_is_taken_over(usual, tmp_path, port):
-    with two_workers(usual, tmp_path, port) as (first, second, one, other):
-        os.kill(one.pid, signal.SIGKILL)
-        assert first.wait(one) == -signal.SIGKILL and first.survivors() == []
-        assert second.wait(other) == 0, second.said()
+    with two_workers(usual, tmp_path, port) as (first, second, first_process, second_process):
+        os.kill(first_process.pid, signal.SIGKILL)
+        assert first.wait(first_process) == -signal.SIGKILL and first.survivors() == []
+        assert second.wait(second_process) == 0, second.said()
         made = re.findall(r"built (\w+)", second.said())
     assert made.count("ExtractFeatures") == 1 and "Report" in made
     assert first.finish(usual) == []
@@ -210,11 +210,11 @@ def test_a_worker_held_for_dead_comes_back(usual, tmp_path, port):
 
     luigid gives the first no more work, so that it may end before the whole is made: then with 25.
     """
-    with two_workers(usual, tmp_path, port) as (first, second, one, other):
-        os.killpg(one.pid, signal.SIGSTOP)
-        until(lambda: extraction(second), second, other)
-        os.killpg(one.pid, signal.SIGCONT)
-        codes = first.wait(one), second.wait(other)
+    with two_workers(usual, tmp_path, port) as (first, second, first_process, second_process):
+        os.killpg(first_process.pid, signal.SIGSTOP)
+        until(lambda: extraction(second), second, second_process)
+        os.killpg(first_process.pid, signal.SIGCONT)
+        codes = first.wait(first_process), second.wait(second_process)
         said = first.said() + second.said()
         assert codes[0] in (0, 25) and codes[1] == 0, said
     made = re.findall(r"built \w+ in [\d.]+ s: (.+)", said)

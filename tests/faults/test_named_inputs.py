@@ -1,4 +1,4 @@
-"""Whatever path a user names, in whatever command: what is no plain file of bearable size ends in one line, at once."""
+"""Whatever path a user names, in whatever command: what is not a plain file of bearable size ends in one line."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from watched import MIB
 from data.base.errors import DataError
 from data.catalog import entries, sources
 from data.download import fetch
-from data.pictures.folders import folder_identity
+from data.pictures.identities import folder_identity
 from data.pictures.image_sets import open_images
 from pipeline.__main__ import main
-from pipeline.startup import check_config_files
 from tasks.library.trained_model import Model
-from tasks.setup import settings
+from tasks.setup import config_files, settings
 from tasks.setup.user_errors import UsageError
 
 pytestmark = pytest.mark.timeout(30)
@@ -41,11 +40,11 @@ def scored(which):
 
     def words(path):
         said = [{"answer": "yes", "answer_confidence": "yes", "answer_id": n} for n in range(1, 11)]
-        asked = {"question_id": 1, "image_id": 1, "question": "Is it?"}
+        question = {"question_id": 1, "image_id": 1, "question": "Is it?"}
         told = {"question_id": 1, "image_id": 1, "question_type": "is", "answer_type": "yes/no"}
         told |= {"multiple_choice_answer": "yes", "answers": said}
         honest = {
-            "questions": {"questions": [asked]},
+            "questions": {"questions": [question]},
             "annotations": {"annotations": [told]},
             "results": [{"question_id": 1, "answer": "yes"}],
         }
@@ -74,7 +73,7 @@ def imported_from_a_folder(path):
 
 
 def own_data(**changed):
-    """`plan` of a dataset of one's own with honest files but for one, named by the key that `changed` has."""
+    """`plan` of a dataset of your own with honest files but for one, named by the key that `changed` has."""
 
     def words(path):
         a_folder_of_pictures("photos")
@@ -213,12 +212,12 @@ def test_a_folder_of_pictures_with_one_that_is_none(room, capsys, kind):
 
 def test_what_is_too_large_to_be_a_picture_counts_by_its_length(tmp_path):
     """It is left out in any case, so that terabytes of nothing are not hashed."""
-    found = set()
+    identities = set()
     for size in (FLOOD, FLOOD + 1, FLOOD << 10):
         with (tmp_path / "flood.jpg").open("wb") as file:
             file.truncate(size)
-        found.add(folder_identity(tmp_path, tmp_path / "known.json"))
-    assert len(found) == 3
+        identities.add(folder_identity(tmp_path, tmp_path / "known.json"))
+    assert len(identities) == 3
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "link to nothing", "link in a circle"])
@@ -249,7 +248,7 @@ def test_the_configuration(room, monkeypatch, where, kind):
     if where == "LUIGI_CONFIG_PATH":
         monkeypatch.setenv(where, name)
     with pytest.raises(DataError, match=f"{name}: .*({expected})"):
-        check_config_files()
+        config_files.check()
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "link to nothing", "link in a circle", "empty file"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
 import zipfile
 from pathlib import Path
 
@@ -26,8 +29,8 @@ STUBS = re.compile(r"types-")  # they follow the library that they describe
 
 def pinned() -> dict[str, str]:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    found = [line.split("==") for line in lines if line and not line.startswith("#")]
-    return {canonicalize_name(name): version for name, version in found}
+    pins = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(name): version for name, version in pins}
 
 
 @pytest.mark.parametrize(
@@ -40,7 +43,8 @@ def test_a_next_major_release_is_not_taken_unseen(requirement):
 
 def test_make_installs_the_versions_that_the_tests_passed_with():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert re.search(r"pip install .*--constraint constraints\.txt", makefile)
+    assert re.search(r"^INSTALL := .*pip install .*--constraint constraints\.txt", makefile, re.MULTILINE)
+    assert makefile.count("pip install") == 1  # by no other way
     assert re.search(r"^\$\(READY\): .*constraints\.txt", makefile, re.MULTILINE)
     versions = pinned()
     wanted = [*NEEDED, *(Requirement(text) for text in PROJECT["optional-dependencies"]["test"])]
@@ -50,7 +54,7 @@ def test_make_installs_the_versions_that_the_tests_passed_with():
 
 
 def test_every_library_that_is_imported_is_stated():
-    stated = {canonicalize_name(one.name) for one in NEEDED + OPTIONAL} | {"pil", "serve"}
+    stated = {canonicalize_name(requirement.name) for requirement in NEEDED + OPTIONAL} | {"pil", "serve"}
     ours = {"pipeline", "tasks", "models", "data"}
     for room in sorted(ours):
         for path in (ROOT / room).glob("*.py"):
@@ -73,18 +77,72 @@ def offline(words: list[str], folder: Path, environment: dict[str, str]):
     return watched(["unshare", "-n", *words], folder, environment)
 
 
-@pytest.mark.slow
-def test_it_is_built_without_a_network(tmp_path):
-    pytest.importorskip("hatchling", reason="hatchling builds the package: it comes with make")
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    pytest.importorskip("hatchling", reason="hatchling builds the package: it comes with make test")
     words = ["-m", "pip", "wheel", "--no-index", "--no-build-isolation", "--no-deps", "--quiet"]
-    words += ["--disable-pip-version-check", "--wheel-dir", str(tmp_path), str(ROOT)]
-    result = offline([sys.executable, *words], tmp_path, dict(os.environ))
+    words += ["--disable-pip-version-check", "--wheel-dir", str(folder), str(ROOT)]
+    result = offline([sys.executable, *words], folder, dict(os.environ))
     assert result.code == 0, result.output
-    [wheel] = tmp_path.glob("*.whl")
+    return next(folder.glob("*.whl"))
+
+
+def test_it_is_built_without_a_network(wheel):
     with zipfile.ZipFile(wheel) as file:
         names = file.namelist()
     assert {"pipeline/__init__.py", "data/catalog/catalog.toml", "data/report/report.html.j2"} <= set(names)
     assert not [name for name in names if name.startswith("data/artifacts") or name.startswith("tests")]
+
+
+@pytest.fixture
+def installed(wheel, tmp_path):
+    """A Python that has the package installed, beside the libraries of this one: installed(words, folder)."""
+    venv.create(tmp_path / "venv", with_pip=False)
+    [packages] = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(packages)
+    (packages / "libraries.pth").write_text(sysconfig.get_path("purelib"))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LUIGI_", "PYTHON"))}
+
+    def run(*words, folder):
+        folder.mkdir(exist_ok=True)
+        command = [str(tmp_path / "venv" / "bin" / "python"), "-m", *words]
+        return watched(command, folder, kept)
+
+    return run
+
+
+def test_installed_without_the_project_s_folder_it_works_from_an_empty_one(installed, tmp_path):
+    """luigi.cfg's defaults come with the package; artifacts lie in the current folder, which the first line says."""
+    empty = tmp_path / "empty"
+    result = installed("luigi", "--module", "pipeline", "MakeSample", "--size", "tiny", folder=empty)
+    assert result.code == 0, result.output
+    assert (
+        result.output.startswith(f"artifacts: {empty}/artifacts (")
+        and (empty / "artifacts/make-sample").is_dir()
+    )
+    manifest = next(empty.glob("artifacts/make-sample/*/manifest.json"))
+    assert json.loads(manifest.read_text())["commit"] is None
+    mine = '[own.mine]\npictures = "photos"\nquestions = "qa.csv"\n'
+    (empty / "mine.toml").write_text(mine)
+    (empty / "luigi.cfg").write_text("[sources]\ndatasets = mine.toml\n")
+    (empty / "photos").mkdir()
+    (empty / "photos" / "cat.jpg").write_bytes(b"a picture")
+    (empty / "qa.csv").write_text("a table\nof another kind\n")
+    result = installed("luigi", "--module", "pipeline", "ConvertOwnData", "--dataset", "mine", folder=empty)
+    assert result.output.startswith(f"artifacts: {empty}/artifacts (")
+    assert result.code == 30, result.output  # [retcode]: Luigi's own is 0
+    result = installed("pipeline", "verify", folder=empty)
+    assert result.code == 0 and "ok       make-sample/tiny-" in result.output
+
+
+def test_installed_a_luigi_cfg_of_your_own_says_where(installed, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "luigi.cfg").write_text("[paths]\nartifacts = there\n")
+    result = installed("pipeline", "runs", folder=folder)
+    assert result.output.startswith(f"no trained model in {folder}/there;")
 
 
 # Every socket that any process of the run binds or connects, by Python's own audit of them.
@@ -144,10 +202,10 @@ def cited() -> list[tuple[str, str]]:
 
 
 def test_every_test_that_reliability_cites_exists():
-    found = cited()
-    assert len(found) > 50
+    citations = cited()
+    assert len(citations) > 50
     names = {}
-    for file, name in found:
+    for file, name in citations:
         assert (ROOT / file).is_file(), file
         if file not in names:
             tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import json
 import re
 import shutil
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from bad_server import Answer, BadServer
 from faults.harness import Run, copy_of, differences
 
-HERE = Path(__file__).resolve().parent
-spec = importlib.util.spec_from_file_location(
-    "bad_server", HERE.parent / "data" / "download" / "bad_server.py"
-)
-bad_server = sys.modules.setdefault("bad_server", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(bad_server)
+from tasks.contract.manifest import parse
 
 
 def beside(run, workers=1):
@@ -33,7 +25,7 @@ def beside(run, workers=1):
 def at_once(run, other, ours=(), theirs=(), **extra):
     """Both commands, which must succeed. Returns how often each artifact was made."""
     processes = run.start(*ours, **extra), other.start(*theirs, **extra)
-    codes = [one.wait(process) for one, process in zip((run, other), processes, strict=True)]
+    codes = [each.wait(process) for each, process in zip((run, other), processes, strict=True)]
     said = run.said() + other.said()
     assert codes == [0, 0], said
     assert run.survivors() + other.survivors() == []
@@ -60,13 +52,13 @@ def test_two_runs_at_once_both_succeed_and_make_each_artifact_once(usual, tmp_pa
     flags = ("--epochs", 3) if theirs == "other flags" else ()
     made = at_once(run, other, theirs=("luigi", "RunAll", "--workers", other.workers, *flags))
     assert set(made.values()) == {1}
-    assert len(made) == len(usual.each) + (4 if flags else 0)  # train, predict, evaluate, report
+    assert len(made) == len(usual.each) + (5 if flags else 0)  # train, predict, exchange, evaluate, report
     if not flags:
         assert run.finish(usual) == []
     else:  # the two share snapshots, of which the newest are kept: those of three epochs
         assert run.wait(run.start("pipeline", "gc", "RunAll", "--yes")) == 0
-        found = differences(usual.artifacts, run.artifacts)
-        assert [one for one in found if ".work/train-model" not in one] == []
+        different = differences(usual.artifacts, run.artifacts)
+        assert [line for line in different if ".work/train-model" not in line] == []
 
 
 @pytest.mark.slow
@@ -78,8 +70,8 @@ def test_two_trainings_at_once_end_with_one_model(usual, tmp_path):
     assert list(made.values()) == [1]
     undisturbed = copy_of(usual, tmp_path / "three", without=("train-model",))
     assert undisturbed.wait(undisturbed.start(*words)) == 0
-    found = differences(undisturbed.artifacts, run.artifacts)
-    assert found == []
+    different = differences(undisturbed.artifacts, run.artifacts)
+    assert different == []
 
 
 # ------------------------------------------------------------------------------- downloads, and locks that do not lock
@@ -89,9 +81,9 @@ def test_two_trainings_at_once_end_with_one_model(usual, tmp_path):
 def served(tiny_run):
     """A server that has the sample's files; slow, so that two transfers meet."""
     [made] = (tiny_run[0].artifacts / "make-sample").iterdir()
-    with bad_server.BadServer() as server:
+    with BadServer() as server:
         server.files = {path.name: path.read_bytes() for path in made.glob("*.zip")}
-        server.usual = bad_server.Answer(pace=0.3)
+        server.usual = Answer(pace=0.3)
         yield server
 
 
@@ -123,7 +115,7 @@ def test_two_runs_that_download_at_once_whatever_locks_do(served, tmp_path, lock
     assert file.read_bytes() == served.files[file.name]
     assert list((run.artifacts / ".work" / "download-parts").iterdir()) == []
     if locks == "":
-        facts = json.loads((file.parent / "manifest.json").read_text())["facts"]
+        facts = parse((file.parent / "manifest.json").read_bytes()).facts
         assert served.sent in (len(served.files[file.name]), facts["transferred"])
 
 

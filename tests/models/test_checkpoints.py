@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from later_records import LaterArchitecture, LaterOptions
 from safetensors.torch import load_file, save_file
 
 from data.base.errors import ModelError
+from models import checkpoints
 from models.checkpoints import load_model, save_model
 from models.classifiers.architecture import Architecture
 from models.classifiers.build import build
@@ -48,6 +50,17 @@ def test_the_same_model_gives_the_same_files(saved: Path, tmp_path: Path):
     save_model(tmp_path / "again", module, SMALL, TrainingOptions(), BOUND)
     for name in ("model.safetensors", "config.json"):
         assert (saved / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_a_model_from_before_a_field_existed_has_its_neutral_value(saved: Path, monkeypatch):
+    before = load_model(saved)[0].state_dict()
+    monkeypatch.setattr(checkpoints, "Architecture", LaterArchitecture)
+    monkeypatch.setattr(checkpoints, "TrainingOptions", LaterOptions)
+    built = []
+    monkeypatch.setattr(checkpoints, "build", lambda architecture: built.append(architecture) or build(SMALL))
+    module, config = load_model(saved)
+    assert built[0].glimpses == 1 and config["options"]["momentum"] == 0.0
+    assert all(torch.equal(weight, before[name]) for name, weight in module.state_dict().items())
 
 
 def test_what_differs_is_named(saved: Path):

@@ -40,14 +40,14 @@ print(outside, inside, again, before, kept, after)
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc")
 def test_kept_inside_and_given_back_at_the_end():
-    found = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=True,
     )
-    outside, inside, again, before, kept, after = map(int, found.stdout.split())
+    outside, inside, again, before, kept, after = map(int, done.stdout.split())
     pages = 20 * (16 << 20) // resource.getpagesize()
     assert inside < pages / 100, "a block was asked for anew"
     assert kept > before + 80 and after < before + 20, "MiB"

@@ -11,6 +11,9 @@ import zipfile
 import h5py
 import hostile
 import pytest
+from bad_server import BadServer
+
+from pipeline.__main__ import main
 
 
 @pytest.fixture(scope="module")
@@ -27,23 +30,23 @@ def picture(tiny_run, tmp_path_factory):
 def test_the_answers_are_the_pipelines(picture):
     shell, path, image_id = picture
     with zipfile.ZipFile(shell.artifact("make-sample") / "Questions_Val_sample.zip") as archive:
-        asked = json.loads(archive.read("OpenEnded_sample_val_questions.json"))["questions"]
-    mine = [one for one in asked if one["image_id"] == image_id][:3]
-    output = shell("pipeline", "ask", path, *(one["question"] for one in mine), "--json")
+        entries = json.loads(archive.read("OpenEnded_sample_val_questions.json"))["questions"]
+    mine = [question for question in entries if question["image_id"] == image_id][:3]
+    output = shell("pipeline", "ask", path, *(question["question"] for question in mine), "--json")
     answers = json.loads(output[output.index("{") :])["asked"]
     vocabulary = json.loads((shell.artifact("build-vocabulary") / "vocabulary.json").read_text())["answers"]
     with h5py.File(shell.artifact("predict-answers") / "predictions.h5") as file:
         row_of = {number: row for row, number in enumerate(file["question_ids"][:].tolist())}
-        for one, found in zip(mine, answers, strict=True):
-            row = row_of[one["question_id"]]
+        for question, reply in zip(mine, answers, strict=True):
+            row = row_of[question["question_id"]]
             expected = {
                 vocabulary[number]["answer"]: share
                 for number, share in zip(
                     file["top_classes"][row].tolist(), file["top_probabilities"][row].tolist(), strict=True
                 )
             }
-            assert found["question"] == one["question"] and found["unknown_words"] == []
-            assert dict(found["answers"]) == pytest.approx(expected, abs=2e-3)
+            assert reply["question"] == question["question"] and reply["unknown_words"] == []
+            assert dict(reply["answers"]) == pytest.approx(expected, abs=2e-3)
 
 
 def test_unknown_words_are_named(picture):
@@ -52,6 +55,7 @@ def test_unknown_words_are_named(picture):
     assert "words that training did not have: " in output and "zeppelin" in output and "%" in output
 
 
+@pytest.mark.slow
 def test_what_is_refused(picture, tmp_path):
     shell, path, _ = picture
     text = tmp_path / "text.jpg"
@@ -64,31 +68,94 @@ def test_what_is_refused(picture, tmp_path):
         (("ask", noisy, "What?"), "noisy.jpg: damaged: Corrupt JPEG data"),
         (("ask", path, " "), "an empty question"),
         (("ask", path, "What?", "--run", "nope"), "nope: no such run"),
+        (("ask", "A" * 5000, "What?"), "has 5,000 characters, which is not a path"),
+        (
+            ("ask", "ftp://127.0.0.1/a.jpg", "What?"),
+            "expected an address that begins with https:// or http://",
+        ),
     ):
         output = shell("pipeline", *words, code=1)
         assert "error: " in output and message in output and "Traceback" not in output
 
 
 def test_from_python(picture):
-    """The lines of README: load, ask, answers; a path and a picture's bytes are the same."""
+    """The lines of README: load, ask, answers; a path, a picture's bytes, Pillow's and arrays are the same."""
     shell, path, _ = picture
     script = f"""
 from pathlib import Path
+import numpy as np
+from PIL import Image
+from data.base.errors import DataError
 from pipeline import load_model
 
 model = load_model()
 one, other = model.ask({str(path)!r}, "What is this?", "Is there a zeppelin?")
 assert [other] == model.ask(Path({str(path)!r}).read_bytes(), "Is there a zeppelin?")
+with Image.open({str(path)!r}) as image:
+    for picture in (image, np.asarray(image)):
+        assert model.ask(picture, ["What is this?", "Is there a zeppelin?"]) == [one, other]
+for question in (None, [], [""], 7, [["What?"]]):
+    try:
+        print(model.ask({str(path)!r}, question))
+    except DataError as error:
+        assert "question" in str(error)
 print(one.question, len(one.answers), one.unknown_words, other.unknown_words)
 """
-    found = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=shell.folder,
         env=shell.environment(),
         capture_output=True,
         text=True,
     )
-    assert found.stdout == "What is this? 5 [] ['zeppelin']\n", found.stderr
+    assert done.stdout == "What is this? 5 [] ['zeppelin']\n", done.stderr
+
+
+def shares(output):
+    return [line for line in output.splitlines() if "%  " in line]
+
+
+def test_several_pictures_a_folder_and_an_address(picture, tmp_path):
+    """Each is asked every question; one that can't be read does not stop the others, and the exit code says so."""
+    shell, path, _ = picture
+    alone = shares(shell("pipeline", "ask", path, "What?", "How many?"))
+    folder = tmp_path / "photos"
+    (folder / "deeper").mkdir(parents=True)
+    for name in ("b.jpg", "deeper/a.jpg"):
+        shutil.copyfile(path, folder / name)
+    (folder / "notes.txt").write_text("not a picture")
+    with BadServer(photo_jpg=path.read_bytes()) as server:
+        words = (path, folder, f"{server.url}photo.jpg", f"{server.url}gone.jpg", "What?", "How many?")
+        output = shell("pipeline", "ask", *words, code=1)
+    assert shares(output) == 4 * alone
+    assert f"error: {server.url}gone.jpg: HTTP 404" in output and "notes.txt" not in output
+    named = [line for line in output.splitlines() if line.endswith(".jpg")]
+    assert named == [str(path), f"{folder}/b.jpg", f"{folder}/deeper/a.jpg", f"{server.url}photo.jpg"]
+    told = shell("pipeline", "ask", folder, "What?", "--json")
+    assert [reply["picture"] for reply in json.loads(told)["asked"]] == [
+        f"{folder}/b.jpg",
+        f"{folder}/deeper/a.jpg",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("photo.jpg", "other.jpg"), "no question about photo.jpg, other.jpg"),
+        (("What?", "photo.jpg"), "no question about What?, photo.jpg; pictures come first, then questions"),
+        (("photo.jpg", "my phto.jpg"), "no question about photo.jpg, my phto.jpg"),
+        (("photo.jpg", " "), "an empty question"),
+        (("empty", "What?"), "empty: a folder without pictures"),
+        (("a.jpg", "b.jpg", "What?", "--map", "m.png"), "--map draws one picture, and there are 2"),
+        (("--run", "none.zip", "a.jpg", "What?"), "none.zip: can't be read: No such file"),
+    ],
+)
+def test_words_that_can_not_be_asked_are_one_line(words, message, tmp_path, monkeypatch, capsys):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main(["ask", *words]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {message}") and said.count("\n") == 1
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import tomllib
 import pytest
 from commands import BIN, ROOT
 
+from models.gpu_presence import why_none
 from pipeline import startup
 from pipeline.__main__ import COMMANDS, build_parser, main
 from pipeline.stage_help import defaults, stages
@@ -48,6 +49,20 @@ MISTAKES = [
     (("TrainModel", "--zzz"), 2, "unknown flag --zzz; --help lists the flags"),
     (("TrainModel", "--epochs"), 2, "--epochs: expected one argument"),
     (("TrainModel", "--workers", "x"), 2, "--workers x: expected a whole number"),
+    (("TrainModel", "--workers", "0"), 2, "--workers 0: expected at least 1"),
+    (("TrainModel", "--workers=-2"), 2, "--workers -2: expected at least 1"),
+    (("TrainModel", "--scheduler-port", "1e3"), 2, "--scheduler-port 1e3: expected a whole number"),
+    (
+        ("TrainModel", "--seed", str(2**64)),
+        1,
+        f"--seed {2**64}: expected a whole number from 0 to {2**64 - 1}",
+    ),
+    (("TrainModel", "--seed", "9" * 5000), 1, "expected a whole number from 0"),
+    (("TrainModel", "--hidden", "1000000"), 1, "--hidden 1000000: expected a whole number from 1 to 65536"),
+    (("TrainModel", "--limit-questions", str(10**30)), 1, "expected a whole number from 0 to 1000000000"),
+    (("TrainModel", "--weights", f"random:{2**64}"), 1, f"random:SEED (a whole number up to {2**64 - 1})"),
+    (("TrainModel", "--weights", f"/{'a' * 5000}.pth"), 1, "can't be read: File name too long"),
+    (("TrainModel", "--dataset", "a" * 5000), 1, "no dataset is called 'aaaa"),
     (("TrainModel", "--log-level", "WARN"), 2, "--log-level WARN: expected one of CRITICAL, DEBUG"),
     (("TrainModel", "twice"), 2, "unexpected 'twice'"),
     (("TrainModl",), 1, "no stage is called 'TrainModl'; did you mean 'TrainModel'?"),
@@ -71,7 +86,7 @@ def test_a_mistake_in_a_task_is_one_line(words, code, said, capsys, artifacts):
         (["gc", "RunAll", "--ye"], 2, "--ye is abbreviated; write --yes"),
         (["gc", "RunAll", "--", "RunAll", "--download"], 2, "write --downloads"),
         (["--jsn", "runs"], 2, "unknown flag --jsn; did you mean --json?"),
-        (["--json", "runs"], 2, "--json stands in the wrong place"),
+        (["--json", "runs"], 2, "--json is in the wrong place"),
         (["--versio"], 2, "write --version"),
         (["verify", "now"], 2, "unexpected 'now'"),
         (["export"], 2, "--to"),
@@ -151,10 +166,13 @@ def help_of(output):
     entries = re.split(r"^  (?=--)", output, flags=re.MULTILINE)[1:]
     names = [entry.split()[0] for entry in entries]
     shown = [re.search(r"\(default: ([^()]*)\)", " ".join(entry.split())) for entry in entries]
-    return {name: (names.count(name), found[1]) for name, found in zip(names, shown, strict=True)}
+    return {name: (names.count(name), match[1]) for name, match in zip(names, shown, strict=True)}
 
 
-@pytest.mark.parametrize("name", sorted(stages()))
+@pytest.mark.parametrize(
+    "name",
+    sorted(name for name, cls in stages().items() if cls.__module__.startswith(("tasks.", "pipeline."))),
+)
 def test_a_stages_help_has_each_flag_once(name, capsys, artifacts):
     assert main(["plan", name, "--help"]) == 0
     said = capsys.readouterr().out
@@ -219,7 +237,7 @@ class Fails(Stage):
             return
         if self.way.startswith("exit"):
             os._exit(7)
-        raise {"bug": ZeroDivisionError("by zero")}.get(self.way, StageError(f"no good:\\n{way}; mend it"))
+        raise {"bug": ZeroDivisionError("by zero")}.get(self.way, StageError("no good:", f"{way}; mend it"))
 
     def build(self, folder):
         for way in ("build", "bug", "exit"):
@@ -299,12 +317,45 @@ def test_outside_of_the_environment_one_line_says_what_to_type(tmp_path):
     [
         (b"[paths]\nartifacts = x\n[paths]\nartifacts = y\n", "line 3: [paths] is there twice"),
         (b"[paths]\nartifacts = x\nartifacts = y\n", "line 3: artifacts is in [paths] twice"),
-        (b"artifacts = x\n", "line 1: stands before the first [section]"),
-        (b"\xef\xbb\xbf[paths]\nartifacts = x\n", "byte order mark"),
+        (b"artifacts = x\n", "line 1: is before the first [section]"),
         (b"[paths]\nartifacts\n", "line 2: expected `name = value`"),
-        (b"[paths]\n# caf\xe9\n", "UTF-8"),
+        (b"[paths]\n# caf\xe9\n", "line 2: `# caf\\xe9` is not UTF-8 text; save the file as UTF-8"),
+        ("[paths]\n".encode("utf-16-le"), "line 1: has a zero byte"),
+        (b"[paths]\nartifacts = a\n  mirror = b\n", "line 3: `mirror = b` is indented"),
+        (b'[paths]\nartifacts = "a\n', "line 2: [paths] artifacts = '\"a': expected a folder"),
+        (
+            b"[paths]\n\nartifacts = $NOWHERE/a\n",
+            "line 3: [paths] artifacts = '$NOWHERE/a': the environment has",
+        ),
+        (b"[sources]\nmirror = ${NOWHERE}\n", "line 2: [sources] mirror = '${NOWHERE}': the environment has"),
+        (
+            b"[paths]\nartifacts = %(home)s\n",
+            "line 2: [paths] artifacts = '%(home)s': no setting is called home",
+        ),
+        (
+            b"[core]\nlog_level = INFO # less\n",
+            "line 2: [core] log_level = INFO # less: Luigi takes this literally",
+        ),
+        (b"[worker]\ntimeout = '5'\n", "line 2: [worker] timeout = '5': Luigi takes this literally"),
+        (b"[core]\n\nx = 5%\n", "line 3: [core] x = 5%: write %% for a %"),
+        (
+            b"[experiment]\nweights = $NOWHERE/x.pth\n",
+            "line 2: [experiment] weights = $NOWHERE/x.pth: the environment",
+        ),
         (b"[paths]\nartifact = x\n", "did you mean 'artifacts'?"),
         (b"[compute]\nthreads = many\n", "a whole number"),
+        (
+            b"[compute]\nthreads = 1000000\n",
+            "line 2: [compute] threads = '1000000': expected a whole number up to",
+        ),
+        (b"[core]\nworkers = 0\n", "line 2: [core] workers = 0: expected at least 1"),
+        (b"[core]\nlog_level = WARN\n", "line 2: [core] log_level = WARN: expected one of CRITICAL, DEBUG"),
+        (b"[worker]\n\nwait_interval = 1s\n", "line 3: [worker] wait_interval = 1s: expected a number"),
+        (b"[core]\nworker-timeout = 1h\n", "line 2: [core] worker-timeout = 1h: expected a whole number"),
+        (b"[resources]\ndevice = 0\n", "line 2: [resources] device = 0: expected at least 1"),
+        (b"[core]\nno_lock = perhaps\n", "line 2: [core] no_lock = perhaps: expected true or false"),
+        (b"[paths]\nartifacts = /" + b"a" * 5000 + b"\n", "too long for the names of files in it"),
+        (b"[paths]\nartifacts = /" + b"a/" * 2000 + b"\n", "too long for the names of files in it"),
     ],
 )
 def test_a_configuration_that_luigi_can_not_parse_is_one_line_here(shell, content, said):
@@ -314,8 +365,67 @@ def test_a_configuration_that_luigi_can_not_parse_is_one_line_here(shell, conten
 
 
 def test_a_configuration_is_one_line_with_python_m_too(shell):
-    shell.config.write_text("artifacts = x\n")
-    assert "luigi.cfg, line 1" in one_line(shell("pipeline", "runs", code=1))
+    """Also where the command reads none of the settings."""
+    for content in (
+        "artifacts = x\n",
+        "[paths]artifacts\n",
+        "[path]\nartifacts = x\n",
+        "[paths]\nArtifacts = x\n",
+    ):
+        shell.config.write_text(content)
+        assert re.search(r"luigi.cfg, line [12]", one_line(shell("pipeline", "runs", code=1)))
+
+
+@pytest.mark.skipif(why_none("cuda") == "", reason="there may be a GPU here")
+def test_a_gpu_that_can_not_be_had_is_told_before_anything_runs(shell):
+    """But not to those who need none."""
+    shell.configure("[compute]\ndevice = cuda\n")
+    assert "error: [compute] device = cuda, for extract-features: " in shell("vqa", "plan", code=1)
+    assert "for extract-features: " in one_line(shell("luigi", "RunAll", "--dataset", "vqa-v1", code=1))
+    (shell.folder / "a").mkdir()
+    assert "device = cuda: " in one_line(shell("vqa", "features", "a", "--out", "o.h5", code=1))
+    shell("luigi", "MakeSample", "--size", "tiny")
+    shell("vqa", "runs")
+    shell.configure("[compute]\ndevice = cuda\nengine = ray\n")
+    shell("vqa", "plan", "ExtractFeatures")
+    assert "device = cuda, for train-model: " in shell("vqa", "plan", code=1)
+
+
+HOW_PEOPLE_WRITE = [
+    ("[paths]\r\nartifacts = FOLDER\r\n", "utf-8-sig"),
+    ("[paths]\nartifacts = FOLDER\n", "utf-16"),
+    ('[paths]\nartifacts = "FOLDER"  # the big disk\n', "utf-8"),
+    ("[paths]\nartifacts = 'FOLDER'\n[compute]\nthreads = 2 ; cores\n", "utf-8"),
+    ("[paths]\n  artifacts = $HERE/où 100% # x\n", "utf-8"),
+    ("[paths]\nartifacts: ${HERE}/où 100%\n[sources]\nmirror = # none\n", "utf-8"),
+]
+
+
+@pytest.mark.parametrize("content, encoding", HOW_PEOPLE_WRITE)
+def test_settings_as_people_write_them(shell, content, encoding):
+    folder = shell.folder / "où 100%"
+    shell.config.write_bytes(content.replace("FOLDER", str(folder)).encode(encoding))
+    said = shell("vqa", "runs", HERE=str(shell.folder))
+    assert said.startswith(f"no trained model in {folder};")
+    if encoding == "utf-8":  # what Luigi can read by itself
+        shell("luigi", "MakeSample", "--size", "tiny", HERE=str(shell.folder))
+        assert (folder / "make-sample").is_dir()
+
+
+def test_what_else_luigi_reads_is_looked_at_too(shell):
+    (shell.folder / "client.cfg").write_text("x\n")
+    assert "client.cfg, line 1: is before" in one_line(shell("vqa", "runs", code=1))
+    (shell.folder / "client.cfg").unlink()
+    for name, value in {"LUIGI_CONFIG_PARSER": "toml", "LUIGI_CONFIG_PATH": "x.toml"}.items():
+        assert name in one_line(shell("vqa", "runs", code=1, **{name: value}))
+    (shell.folder / "other.cfg").write_bytes(b"[core]\nx = \xff\n")
+    for path, said in {
+        ".": "is a folder",
+        "no.cfg": "can't be read: No such file",
+        "other.cfg": ", line 2",
+    }.items():
+        line = one_line(shell("vqa", "runs", code=1, LUIGI_CONFIG_PATH=path))
+        assert line.startswith(f"error: LUIGI_CONFIG_PATH: {path}") and said in line
 
 
 IMPORT = """

@@ -22,6 +22,7 @@ from small_disk import PAGE, Disk
 from pipeline.__main__ import main
 from pipeline.commands import gc as pruning
 from tasks.contract import artifacts as contract
+from tasks.contract.manifest import Key, Manifest, digest
 from tasks.library import inventory
 from tasks.stages.download import DownloadGlove, DownloadImages
 
@@ -43,14 +44,12 @@ def write(path: Path, text: str = "x") -> Path:
 def artifact(base: Path, stage: str, number: int = 0) -> Path:
     """A complete artifact that no root reaches."""
     family = next(cls.__name__ for name, cls in inventory.stages().items() if name == stage)
-    key = {"stage": family, "version": 1, "parameters": {"number": number}, "upstream": {}}
-    folder = base / stage / f"vgg16-{contract.fingerprint(key)}"
+    key = Key(family, 1, {"number": number}, {})
+    folder = base / stage / f"vgg16-{key.fingerprint}"
     for name in FILES[stage]:
         write(folder / name)
     files = contract.describe(folder)
-    manifest = {"manifest_version": 1, "key": key, "files": files, "digest": contract.digest(files, ())}
-    manifest |= {"inputs": {}, "facts": {}, "warnings": [], "started": 1, "finished": 1, "seconds": 1}
-    contract.write_json(folder / contract.MANIFEST, manifest)
+    Manifest(key, files, digest(files, ()), {}, {}, [], 1, 1, 1, manifest_version=1).write(folder)
     assert contract.complete(folder)
     return folder
 
@@ -101,6 +100,9 @@ def test_artifacts_of_ours_go_whole_or_damaged(artifacts, capsys):
         f".work/ch1-{HEX}/t.tex",
         ".work/train-model-mine/epoch-0001.json",
         f".work/train-model-{HEX}/notes.txt",
+        f"extract-features/.work/extract-features-{HEX}/cpu-float32-{HEX}/artifact/notes.txt",
+        f"extract-features/.work/photos-{HEX}/features.h5",
+        f"thesis/.work/extract-features-{HEX}/cpu/artifact/features.h5",
         ".work/.trip-paris-2019-07/t.txt",
         ".work/.run-mine",
         ".work/download-parts/notes.txt",
@@ -190,22 +192,33 @@ def test_the_artifacts_folder_may_be_a_link(artifacts, capsys, tmp_path):
 
 
 def test_work_and_leftovers_of_any_age_go(artifacts, capsys):
-    work = artifacts / ".work"
+    work, features = artifacts / ".work", artifacts / "extract-features" / ".work" / f"extract-features-{HEX}"
+    settings = f"cpu-float32-{HEX}"
     ours = [
         write(work / f"train-model-{HEX}" / "epoch-0001.safetensors"),
-        write(work / f"extract-features-{HEX}" / f"cpu-float32-{HEX}" / "shard-000001.npy"),
-        write(work / f"extract-features-{HEX}" / f"cpu-float32-{HEX}" / dead(".shard-000002.npy")),
+        write(features / settings / "shard-000001.json"),
+        write(features / settings / dead(".tmp-shard-000002.json")),
+        write(features / settings / "artifact" / "features.h5"),
+        write(features / settings / "artifact" / "manifest.json"),
+        write(features / settings / "fc7" / "artifact" / "features.h5"),
+        write(features / settings / "fc7" / "kept" / "features.h5"),
+        write(features.parent / dead(f".tmp-{features.name}") / settings / "shard-000001.json"),
+        # versions before kept the rows of each shard in a file of its own, and all of it here
+        write(work / features.name / settings / "shard-000001.npy"),
+        write(work / features.name / settings / dead(".tmp-shard-000002.npy")),
+        write(work / features.name / settings / dead(".shard-000003.npy")),  # older
         write(artifacts / "report" / dead(f".tmp-vgg16-{HEX}") / "half.html"),
         write(artifacts / "report" / dead(f".old-vgg16-{HEX}") / "report.html"),
         write(work / dead(f".tmp-train-model-{HEX}") / "epoch-0001.json"),
         write(work / dead(".run")),
+        write(artifacts / dead(".tmp-.identities.json")),
         write(artifacts / ".identities.json.4194303.tmp"),
     ]
     # Where only .old-* is left of an artifact, that is the artifact.
     replaced = artifact(artifacts, "train-model")
     replaced.rename(replaced.with_name(dead(f".old-{replaced.name}")))
     said = gc(capsys, "--yes")
-    assert str(replaced) in said and "2 artifacts, 6 pieces of unfinished work, " in said.splitlines()[-1]
+    assert str(replaced) in said and "2 artifacts, 9 pieces of unfinished work, " in said.splitlines()[-1]
     assert not files_below(artifacts), ours
 
 
@@ -295,7 +308,7 @@ def test_what_cannot_be_removed_is_said(artifacts, capsys):
     finally:
         [events] = artifacts.rglob("events")
         subprocess.run(["umount", events], check=True) if root else events.chmod(0o700)
-    assert not list(artifacts.glob("train-model/[!.]*"))  # what is left is no artifact any more
+    assert not list(artifacts.glob("train-model/[!.]*"))  # what is left is not an artifact any more
 
 
 @pytest.mark.parametrize(
@@ -312,10 +325,11 @@ def test_an_empty_artifacts_setting_is_refused(shell, command):
     theirs = write(shell.folder / "photos" / "2019" / "a.jpg")
     shell.config.write_text("[paths]\nartifacts =\n")
     said = shell(*command, code=1)
-    assert said.strip() == "error: [paths] artifacts = '' in luigi.cfg: expected a folder"
+    assert said.strip() == f"error: {shell.config}, line 2: [paths] artifacts = '': expected a folder"
     assert theirs.exists()
 
 
+@pytest.mark.slow
 def test_what_a_living_run_needs_stays_and_it_ends_well(tiny):
     """The run has made most of what it needs, and trains; gc is asked to keep something else."""
     process = tiny.start("luigi", "RunAll", "--seed", 7)
@@ -335,7 +349,13 @@ def test_what_a_living_run_needs_stays_and_it_ends_well(tiny):
     kept = [line for line in said.splitlines() if f"process {process.pid} on " in line]
     assert sum("/extract-features/" in line for line in kept) == 2
     assert "1 trained model: " in said.splitlines()[-1]  # that of the run before, with other epochs
-    assert tiny.built(output) == ["TrainModel", "PredictAnswers", "EvaluateModel", "Report"]
+    assert tiny.built(output) == [
+        "TrainModel",
+        "PredictAnswers",
+        "ExchangePictures",
+        "EvaluateModel",
+        "Report",
+    ]
     assert not list((tiny.artifacts / ".work").glob(".run-*"))
 
 
@@ -362,9 +382,9 @@ def test_gc_lists_then_removes_and_its_sum_names_trained_models_with_their_accur
     tiny("luigi", "TrainModel", "--epochs", 1)
     [new] = {path.name for path in (tiny.artifacts / "train-model").iterdir()} - {judged}
     *lines, total, advice = tiny("pipeline", "gc", "RunAll", "--seed", 5).splitlines()
-    assert len(lines) == 6 and advice == "nothing was removed; add --yes to remove these"
+    assert len(lines) == 7 and advice == "nothing was removed; add --yes to remove these"
     assert str(snapshots) in lines[-1]
-    assert total.startswith("5 artifacts, 1 piece of unfinished work, ") and "B, 2 trained models: " in total
+    assert total.startswith("6 artifacts, 1 piece of unfinished work, ") and "B, 2 trained models: " in total
     assert f"{judged} {accuracy:.2f}" in total and f"{new} not judged" in total
     removed = tiny("pipeline", "gc", "RunAll", "--yes").splitlines()
     assert (

@@ -1,4 +1,4 @@
-"""Official JSON of one's own through the stages: its image_id means the picture whose name ends in it, everywhere."""
+"""Official JSON of your own through the stages: its image_id means the picture whose name ends in it, everywhere."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def features(shell, image_set):
     """{name: (id, row)} of an image set's features."""
     from data.pictures.feature_file import read_features
 
-    found = read_features(shell.artifact("extract-features", image_set) / "features.h5")
+    stored = read_features(shell.artifact("extract-features", image_set) / "features.h5")
     return {
-        name: (int(number), found.features[row].tolist())
-        for row, (name, number) in enumerate(zip(found.image_names, found.image_ids, strict=True))
+        name: (int(number), stored.features[row].tolist())
+        for row, (name, number) in enumerate(zip(stored.image_names, stored.image_ids, strict=True))
     }
 
 
@@ -134,11 +134,11 @@ def stated(mine, artifacts, monkeypatch):
 def ids_in_keys(dataset, model):
     """{stage: what its key says of ids} of all stages that say something."""
     import pipeline
-    from tasks.contract.stage import walk
+    from tasks.contract.graph import walk
 
     stages = walk(pipeline.RunAll(dataset=dataset, model=model, weights="random:0"))
-    found = {stage.stage_name(): stage.key["parameters"].get("ids") for stage in stages}
-    return {name: ids for name, ids in found.items() if ids}
+    by_stage = {stage.stage_name(): stage.key.parameters.get("ids") for stage in stages}
+    return {name: ids for name, ids in by_stage.items() if ids}
 
 
 def test_what_ids_mean_is_in_the_key_of_all_that_map_them_and_of_nothing_else(stated):

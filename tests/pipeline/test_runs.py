@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 from pages import jpeg
 
 from models.classifiers.architecture import Architecture
+from tasks.contract.manifest import Input, parse
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +35,8 @@ def run_of(shell, **flags):
 
 
 def figures_of(shell, run, task="open-ended"):
-    found = [one for one in listed(shell) if one["run"] == run]
-    return next(one for one in found[0]["evaluations"] if one["task"] == task)
+    runs = [entry for entry in listed(shell) if entry["run"] == run]
+    return next(entry for entry in runs[0]["evaluations"] if entry["task"] == task)
 
 
 def test_runs_lists_when_what_differs_accuracy_and_minutes(trained):
@@ -42,13 +44,15 @@ def test_runs_lists_when_what_differs_accuracy_and_minutes(trained):
     text = shell("pipeline", "runs")
     head, columns, *lines = text.splitlines()
     assert head == "sample (4 trained)"
-    assert columns.split() == ["run", "trained", "minutes", "accuracy", "model", "epochs"] or (
-        columns.split() == ["run", "trained", "minutes", "accuracy", "epochs", "model"]
-    )
+    assert columns.split()[:6] == ["run", "trained", "minutes", "accuracy", "picture", "worth"]
+    assert {*columns.split()[6:8]} == {"model", "epochs"} and columns.split()[8:] == ["parameters"]
     assert len(lines) == 4 and "not judged" in lines[0] and "bag-of-words" in lines[0]
     accuracy = re.findall(r"^accuracy +([\d.]+)", output, re.MULTILINE)[-1]
+    worth = re.findall(r"^what the picture is worth: (-?[\d.]+) points", output, re.MULTILINE)[-1]
     (line,) = [line for line in lines if "deeper-lstm" in line and re.search(r"\b4\b", line)]
-    assert accuracy in line and re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d", line)
+    assert re.search(rf"{accuracy} \[[\d.]+ to [\d.]+\] +{worth} ", line) and re.search(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d", line
+    )
 
 
 def test_equal_flags_and_other_data_are_told_apart(trained, tmp_path):
@@ -57,12 +61,26 @@ def test_equal_flags_and_other_data_are_told_apart(trained, tmp_path):
     for number in (1, 2):
         folder = shell.artifacts / "train-model" / f"{source.name[:-1]}{number}"
         shutil.copytree(source, folder)
-        manifest = json.loads((folder / "manifest.json").read_text())
-        manifest["inputs"]["questions-train"] = {"path": "there", "digest": f"other-{number}"}
-        (folder / "manifest.json").write_text(json.dumps(manifest))
+        manifest = parse((folder / "manifest.json").read_bytes())
+        other = manifest.inputs | {"questions-train": Input("there", f"other-{number}")}
+        replace(manifest, inputs=other).write(folder)
     _, columns, *lines = shell("pipeline", "runs").splitlines()
     assert columns.split()[-1] == "data" and len({line.split()[-1] for line in lines}) == 2
     assert "data" not in trained[0]("pipeline", "runs").split()
+
+
+@pytest.mark.slow
+def test_a_run_that_went_on_under_other_settings_is_said_to_be_mixed(tiny):
+    tiny.config.write_text(tiny.config.read_text().replace("threads = 2", ""))  # a small batch takes one
+    said = tiny("luigi", "TrainModel", "--epochs", 3)
+    assert "not all computed with the same device, precision and threads" in said
+    _, columns, *lines = tiny("pipeline", "runs").splitlines()
+    assert columns.split()[-1] == "arithmetic" and [line.split()[-1] == "mixed" for line in lines] == [
+        True,
+        False,
+    ]
+    mixed, plain = (run["arithmetic"] for run in listed(tiny))
+    assert [used["threads"] for used in mixed] == [2, 1] and len(plain) == 1
 
 
 def test_runs_as_json_has_the_flags_and_evaluations(trained):
@@ -73,15 +91,18 @@ def test_runs_as_json_has_the_flags_and_evaluations(trained):
     judged = json.loads(
         (shell.artifacts / "evaluate-model" / judged_folder(shell) / "accuracy.json").read_text()
     )
-    found = figures_of(shell, run_of(shell, model="deeper-lstm", epochs=4))
-    assert found["overall"] == judged["overall"] and found["perAnswerType"] == judged["perAnswerType"]
+    figures = figures_of(shell, run_of(shell, model="deeper-lstm", epochs=4))
+    assert figures["overall"] == judged["overall"] and figures["perAnswerType"] == judged["perAnswerType"]
     assert all(run["minutes"] >= 0 for run in runs)
+    reads = {run["parameters"]["model"]: run["reads"] for run in runs}
+    assert reads == {"deeper-lstm": [512], "language-only": [], "bag-of-words": [512]}
+    assert all(isinstance(run["trained_parameters"], int) for run in runs)
 
 
 def judged_folder(shell):
     """The evaluation of the four epochs, found by its own manifest."""
     for folder in (shell.artifacts / "evaluate-model").iterdir():
-        flags = json.loads((folder / "manifest.json").read_text())["key"]["parameters"]
+        flags = parse((folder / "manifest.json").read_bytes()).key.parameters
         if (flags["model"], flags["epochs"]) == ("deeper-lstm", 4):
             return folder.name
     raise AssertionError
@@ -96,13 +117,16 @@ def test_compare_prints_the_figures_and_writes_the_page(trained, tmp_path):
     shell, _ = trained
     first, second = (run_of(shell, model="deeper-lstm", epochs=epochs) for epochs in (2, 4))
     output = shell("pipeline", "compare", first, second, "--out", tmp_path / "pages" / "page.html")
-    one, other = (figures_of(shell, run)["overall"] for run in (first, second))
-    gain = re.escape(f"{other - one:+.2f}")
-    assert re.search(rf"^overall +{one:.2f} +{other:.2f} +{gain}$", output, re.MULTILINE)
+    before, after = (figures_of(shell, run)["overall"] for run in (first, second))
+    gain = re.escape(f"{after - before:+.2f}")
+    figures = re.search(
+        rf"^overall +{before:.2f} +{after:.2f} +{gain} +([+-][\d.]+) +([+-][\d.]+)$", output, re.MULTILINE
+    )
+    assert float(figures[1]) <= round(after - before, 2) <= float(figures[2])
     assert "epochs: 2 → 4" in output and f"page: {tmp_path / 'pages' / 'page.html'}" in output
     page = (tmp_path / "pages" / "page.html").read_text(encoding="utf-8")
     assert "<td>epochs</td><td>2</td><td>4</td>" in page and "<polyline" in page
-    assert not re.search(r"(src|href)=\"(?!data:)", page)
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page)
     alone = re.search(r"of 48 questions A alone is right on (\d+), B alone on (\d+)", output)
     shown = [page.count(f'data-mark="{name}"') for name in ("first", "second")]
     assert shown == [int(number) for number in alone.groups()]
@@ -132,11 +156,12 @@ def test_other_tasks_are_not_set_against_each_other(trained, tmp_path):
 def test_a_model_without_pictures_answers_alike_whatever_the_picture(trained, tmp_path):
     shell = trained[0]
     run = run_of(shell, model="language-only")
-    (tmp_path / "red.jpg").write_bytes(jpeg(200))
-    answers = [
-        shell("pipeline", "ask", path, "What color is the star?", "--run", run[:10])
-        for path in (tmp_path / "red.jpg", tmp_path / "there is none.jpg")
-    ]
+    answers = []
+    for name, image_id in (("a.jpg", 200), ("b.jpg", 20)):
+        (tmp_path / name).write_bytes(jpeg(image_id))
+        answers.append(
+            shell("pipeline", "ask", tmp_path / name, "What color is the star?", "--run", run[:10])
+        )
     assert answers[0] == answers[1] and f"language-only-sample-train-{run}" in answers[0]
 
 
@@ -160,9 +185,13 @@ def test_the_trained_baseline_is_that_models_own_evaluation(trained):
     folder = shell.artifacts / "evaluate-model" / judged_folder(shell)
     baseline = json.loads((folder / "accuracy.json").read_text())["baselines"]["language_only"]
     own = figures_of(shell, run_of(shell, model="language-only"))
-    assert baseline == {"overall": own["overall"], "perAnswerType": own["perAnswerType"]}
+    assert baseline.keys() == {"overall", "perAnswerType", "perQuestionType"}
+    assert (baseline["overall"], baseline["perAnswerType"]) == (own["overall"], own["perAnswerType"])
+    judged = json.loads((folder / "accuracy.json").read_text())
+    low, high = judged["intervals"]["gains"]["language_only"]["overall"]
+    assert low <= round(judged["overall"] - own["overall"], 2) <= high
     assert "language only" in output
-    assert "language-only" in json.loads((folder / "manifest.json").read_text())["inputs"]
+    assert "language-only" in parse((folder / "manifest.json").read_bytes()).inputs
     reports = [path.read_text(encoding="utf-8") for path in shell.artifacts.glob("report/*/report.html")]
     assert sorted("language-only model trained alike" in page for page in reports) == [False, True]
 

@@ -7,8 +7,10 @@ import os
 import shutil
 import signal
 import socket
+import threading
 import time
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,6 +35,7 @@ def served(tiny_run, tmp_path_factory):
     temporary = tmp_path_factory.mktemp("uploads")
     port = free_port()
     process = tiny_run[0].start("pipeline", "serve", "--port", port, TMPDIR=str(temporary))
+    assert process.stdout.readline() == "loading the newest model ...\n"
     line = process.stdout.readline()
     assert line == f"http://127.0.0.1:{port}/  (Ctrl-C ends it)\n", line + process.stdout.read()
     yield port, temporary
@@ -67,9 +70,9 @@ class Visitor:
     def wait(self, css, ready=bool):
         end = time.monotonic() + 30
         while time.monotonic() < end:
-            found = [one for one in self.all(css) if one.is_displayed()]
-            if found and ready(found):
-                return found
+            elements = [element for element in self.all(css) if element.is_displayed()]
+            if elements and ready(elements):
+                return elements
             time.sleep(0.1)
         raise AssertionError(f"{css}: {self.driver.find_element('css selector', 'body').text}")
 
@@ -87,6 +90,25 @@ class Visitor:
         box.clear()
         box.send_keys(question)
         self.wait("#ask")[0].click()
+
+    def until(self, holds):
+        end = time.monotonic() + 30
+        while not holds():
+            assert time.monotonic() < end, self.text("body")
+            time.sleep(0.1)
+
+    def text(self, css):
+        return " ".join(element.text for element in self.all(css))
+
+    def phone(self):
+        phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+
+    def box(self, css):
+        """Where an element stands on the page, in pixels."""
+        return self.driver.execute_script(
+            "return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()", css
+        )
 
     def elsewhere(self):
         """Addresses that the page loaded from anywhere but its own server."""
@@ -108,26 +130,30 @@ def test_from_upload_to_answer(served, browser, tiny_run, tmp_path):
     shell = tiny_run[0]
     question = "What color is the zeppelin?"
     picture = picture_of(shell, tmp_path)
-    asked = shell("pipeline", "ask", picture, question)
+    printed = shell("pipeline", "ask", picture, question)
     browser.open(served[0])
     browser.drop(picture)
     browser.ask(question)
-    bars = browser.wait("#answers .label", lambda found: len(found) == 5)
-    assert [one.text.split("\n")[0] for one in bars] == [
-        line.split("%  ")[1] for line in asked.splitlines() if "%" in line
+    bars = browser.wait("#answers .label", lambda elements: len(elements) == 5)
+    assert [element.text.split("\n")[0] for element in bars] == [
+        line.split("%  ")[1] for line in printed.splitlines() if "%  " in line
     ]
     assert "Words that training did not have: zeppelin" in browser.wait("#note")[0].text
-    assert not any(one.is_displayed() for one in browser.all("#people"))
+    assert not any(element.is_displayed() for element in browser.all("#people"))
     assert browser.elsewhere() == []
+    about = browser.wait("#about")[0].text
+    assert "Trained on sample; " in about and "% right of " in about and "drawn shapes" in about
 
 
 @pytest.mark.slow
 def test_a_picture_of_the_dataset(served, browser):
     """Its questions become suggestions; picking one asks it, and shows what people answered."""
     browser.open(served[0])
-    common = [one.text for one in browser.wait("#suggestions label")]
+    common = [element.text for element in browser.wait("#suggestions label")]
     browser.wait("#gallery button img")[0].click()
-    suggested = browser.wait("#suggestions label", lambda found: [one.text for one in found] != common)
+    suggested = browser.wait(
+        "#suggestions label", lambda elements: [element.text for element in elements] != common
+    )
     question = suggested[0].text
     suggested[0].click()
     people = browser.wait("#people")[0].text
@@ -140,6 +166,55 @@ def test_a_picture_of_the_dataset(served, browser):
 
 
 @pytest.mark.slow
+def test_an_answer_goes_with_its_picture(served, browser, tiny_run, tmp_path):
+    """It is gone when the picture is removed, or replaced by one of the dataset's."""
+    picture = picture_of(tiny_run[0], tmp_path)
+    for change in ("#picture button[aria-label='Remove Image']", "#gallery button img"):
+        browser.open(served[0])
+        browser.drop(picture)
+        browser.ask("What color is the zeppelin?")
+        browser.wait("#answers .label", lambda elements: len(elements) == 5)
+        browser.wait(change)[0].click()
+        browser.until(lambda: not browser.all("#answers .label") and "zeppelin" not in browser.text("#note"))
+
+
+@pytest.mark.slow
+def test_on_a_phone_the_answer_stands_under_the_question(served, browser, tiny_run, tmp_path):
+    browser.phone()
+    browser.open(served[0])
+    browser.drop(picture_of(tiny_run[0], tmp_path))
+    browser.ask("What color is the star?")
+    browser.wait("#answers .label", lambda elements: len(elements) == 5)
+    order = [
+        browser.box(name)
+        for name in ("#picture", "#question", "#ask", "#answers", "#suggestions", "#gallery")
+    ]
+    assert [box["top"] for box in order] == sorted(box["top"] for box in order)
+    assert order[3]["top"] - order[1]["bottom"] < 200
+    assert all(box["width"] > 300 for box in order)
+    if folder := os.environ.get("SCREENSHOTS"):
+        browser.driver.save_screenshot(str(Path(folder) / "phone.png"))
+
+
+@pytest.mark.slow
+def test_a_phone_shows_every_picture_of_the_dataset(served, browser):
+    browser.phone()
+    browser.open(served[0])
+    browser.wait("#gallery img")
+    cropped = (
+        "return [...document.querySelectorAll('#gallery img')].map(image => [getComputedStyle(image).objectFit, "
+        "image.naturalWidth / image.naturalHeight, image.clientWidth / image.clientHeight])"
+    )
+    for fit, natural, shown in browser.driver.execute_script(cropped):
+        assert fit == "contain" or abs(natural - shown) < 0.05
+    hidden = (
+        "const pictures = document.querySelector('#gallery .grid-wrap'), page = document.documentElement;"
+        "return [pictures.scrollWidth - pictures.clientWidth, page.scrollWidth - page.clientWidth]"
+    )
+    assert browser.driver.execute_script(hidden) == [0, 0]
+
+
+@pytest.mark.slow
 def test_a_broken_picture_gives_a_message(served, browser, tmp_path):
     broken = tmp_path / "broken.jpg"
     for content in (b"<html>not a picture", jpeg()[:300], b""):
@@ -147,9 +222,9 @@ def test_a_broken_picture_gives_a_message(served, browser, tmp_path):
         browser.open(served[0])
         browser.wait("#picture")
         browser.all("#picture input[type=file]")[0].send_keys(str(broken))
-        browser.wait("#picture img, #picture button[aria-label='Remove Image']", lambda found: True)
+        browser.wait("#picture img, #picture button[aria-label='Remove Image']", lambda elements: True)
         browser.ask("What is this?")
-        browser.wait("#note", lambda found: "the picture: " in found[0].text)
+        browser.wait("#note", lambda elements: "the picture: " in elements[0].text)
         assert "Traceback" not in browser.driver.page_source and not browser.all("#answers .label")
 
 
@@ -157,7 +232,7 @@ class Parrot:
     """A model whose every text was made to hurt."""
 
     sees_pictures = True
-    run = SimpleNamespace(name=EVIL, parameters={"dataset": EVIL})
+    origin = SimpleNamespace(name=EVIL, parameters={"dataset": EVIL}, judgements=list)
 
     def ask(self, picture, *questions):
         if "refuse" in questions[0]:
@@ -166,18 +241,60 @@ class Parrot:
         return [Answers(question, answers, [EVIL]) for question in questions]
 
 
-@pytest.fixture
-def parrot(tmp_path):
-    """The port of a page all of whose texts are hostile."""
+@contextmanager
+def page_of(model, examples, folder):
+    """The port of a model's page."""
     pytest.importorskip("gradio", reason="needs the extra serve")
     from pipeline.commands.serve.page import OPTIONS, build_page
 
-    asked = {7: [judged(1, question=EVIL, humans=[EVIL] * 9 + ["<i>i</i>"])]}
-    page = build_page(Parrot(), Examples(asked, [EVIL], lambda number: jpeg()), tmp_path)
+    page = build_page(model, examples, folder)
     port = free_port()
     page.launch(**OPTIONS, server_name="127.0.0.1", server_port=port, prevent_thread_lock=True)
     yield port
     page.close()
+
+
+@pytest.fixture
+def parrot(tmp_path):
+    """The port of a page all of whose texts are hostile."""
+    questions = {7: [judged(1, question=EVIL, humans=[EVIL] * 9 + ["<i>i</i>"])]}
+    with page_of(Parrot(), Examples(questions, [EVIL], lambda number: jpeg()), tmp_path) as port:
+        yield port
+
+
+class Slow:
+    """A model that takes its time."""
+
+    sees_pictures = True
+    origin = SimpleNamespace(name="slow", parameters={"dataset": "shapes"}, judgements=list)
+
+    def __init__(self):
+        self.asked, self.may_answer = threading.Event(), threading.Event()
+
+    def ask(self, picture, *questions):
+        self.asked.set()
+        assert self.may_answer.wait(60)
+        return [Answers(question, [("late", 1.0)], []) for question in questions]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["#picture button[aria-label='Remove Image']", "#gallery button img"])
+def test_an_answer_that_comes_after_its_picture_has_changed_is_not_shown(browser, tmp_path, change):
+    model = Slow()
+    (tmp_path / "photo.jpg").write_bytes(jpeg(9))
+    with page_of(model, Examples({7: [judged(1)]}, [], lambda number: jpeg()), tmp_path) as port:
+        browser.open(port)
+        browser.drop(tmp_path / "photo.jpg")
+        browser.ask("What is this?")
+        assert model.asked.wait(30)
+        before = browser.all("#picture img")[0].get_attribute("src")
+        browser.all(change)[0].click()
+        browser.until(lambda: [img.get_attribute("src") for img in browser.all("#picture img")] != [before])
+        model.may_answer.set()
+        time.sleep(2)
+        assert not browser.all("#answers .label")
+        browser.ask("What is this?")
+        browser.until(lambda: browser.all("#answers .label") or "No picture yet" in browser.text("#note"))
 
 
 @pytest.mark.slow
@@ -190,7 +307,7 @@ def test_html_and_script_are_shown_as_text(parrot, browser):
     assert shown.count("</script><script>") == 3
     assert "<b>bold</b>" in shown and "<i>i</i>" in shown and "[a](javascript" in shown
     browser.ask(f"refuse {EVIL}")
-    browser.wait("#note", lambda found: "Words" not in found[0].text and EVIL[:9] in found[0].text)
+    browser.wait("#note", lambda elements: "Words" not in elements[0].text and EVIL[:9] in elements[0].text)
     assert browser.driver.execute_script("return document.documentElement.dataset.harmed ?? ''") == ""
     assert browser.driver.execute_script(
         "return document.images.length && [...document.images].every(i => i.src)"
@@ -203,9 +320,9 @@ def get(port, path):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request("GET", path)
     answer = connection.getresponse()
-    found = answer.status, answer.read()
+    reply = answer.status, answer.read()
     connection.close()
-    return found
+    return reply
 
 
 @pytest.mark.slow
@@ -286,4 +403,5 @@ def test_a_port_that_is_none_is_one_line(tiny_run):
 def test_without_gradio_the_command_that_installs_it(tiny_run, tmp_path):
     (tmp_path / "gradio.py").write_text("raise ImportError('No module named gradio')")
     output = tiny_run[0]("pipeline", "serve", code=1, PYTHONPATH=str(tmp_path))
+    assert output.startswith("loading the newest model ...\nerror: ")
     assert "pip install -c constraints.txt -e '.[serve]'" in output and "Traceback" not in output

@@ -1,18 +1,17 @@
-"""The tiny sample's files as if they were the real ones: from a server, from one's own copy, from unpacked folders."""
+"""The tiny sample's files as if they were the real ones: from a server, from your own copy, from unpacked folders."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import threading
 import zipfile
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from http.server import SimpleHTTPRequestHandler
 
 import pytest
-from commands import ROOT, TinyShell
+from commands import TinyShell, pinned
+from quiet_server import QuietServer
 
 NOWHERE = "http://127.0.0.1:1/"
 
@@ -26,48 +25,26 @@ def files(tiny_run):
 @pytest.fixture
 def server(files):
     """(its address, the paths it was asked for)."""
-    asked: list[str] = []
+    requested: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):
         def log_message(self, *_):
-            asked.append(self.path.lstrip("/"))
+            requested.append(self.path.lstrip("/"))
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=files)) as httpd:
+    with QuietServer(("127.0.0.1", 0), partial(Handler, directory=files)) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{httpd.server_port}/", asked
+        yield f"http://127.0.0.1:{httpd.server_port}/", requested
         httpd.shutdown()
-
-
-def pinned(shell: TinyShell, files: Path, base: str) -> None:
-    """The project's catalog, with the sample stated as real data is: address, size, sha256, number of pictures."""
-    text = (ROOT / "data" / "catalog" / "catalog.toml").read_text(encoding="utf-8")
-
-    def state(match: re.Match[str]) -> str:
-        path = files / match[1]
-        lines = [
-            f'urls = ["{base}{path.name}"]',
-            f'file = "{path.name}"',
-            f"bytes = {path.stat().st_size}",
-            f'sha256 = "{hashlib.sha256(path.read_bytes()).hexdigest()}"',
-        ]
-        if path.name.startswith("sample-"):
-            with zipfile.ZipFile(path) as archive:
-                lines.append(f"images = {sum(name.endswith('.jpg') for name in archive.namelist())}")
-        return "\n".join(lines)
-
-    text, found = re.subn(r'made_by = "sample"\nfile = "(.+)"', state, text)
-    assert found == 7
-    shell.catalog.write_text(text, encoding="utf-8")
 
 
 @pytest.mark.slow
 def test_everything_from_a_server(tmp_path, files, server, tiny_run):
     """Four at a time, each once; what is learnt from the files is what the sample itself gives."""
-    shell, (base, asked) = TinyShell(tmp_path), server
+    shell, (base, requested) = TinyShell(tmp_path), server
     pinned(shell, files, base)
     assert "download 0 B" not in shell("pipeline", "plan")
     shell("luigi", "RunAll", "--workers", "4")
-    assert sorted(asked) == sorted(path.name for path in files.glob("*.zip"))
+    assert sorted(requested) == sorted(path.name for path in files.glob("*.zip"))
     for stage, name in (("extract-features", "features.h5"), ("evaluate-model", "accuracy.json")):
         ours, theirs = (
             {hashlib.sha256(path.read_bytes()).hexdigest() for path in artifacts.glob(f"{stage}/*/{name}")}
@@ -89,9 +66,7 @@ def test_ones_own_zips_and_folders_are_used_in_place(tmp_path, files):
                 archive.extractall(mine / "sample-train")
         else:
             shutil.copy(path, mine)
-    shell.configure(f"[sources]\nmirror = {mine.as_uri()}\n")
-    assert "write %% for a %" in shell("luigi", "RunAll", code=None)
-    shell.configure(f"[sources]\nmirror = file://{mine}\n")
+    shell.configure(f"[sources]\nmirror = {mine.as_uri()}\n")  # with a lone %
     shell("luigi", "RunAll")
     folder = shell.artifact("download-images", "train") / "pictures"
     assert folder.is_symlink() and folder.resolve() == (mine / "sample-train").resolve()

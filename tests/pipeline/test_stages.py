@@ -11,13 +11,14 @@ import pytest
 
 import pipeline
 from models.classifiers import names
-from tasks.contract.stage import Stage, walk
-from tasks.setup import flags
-from tasks.setup.flags import Flag
+from tasks.contract.graph import walk
+from tasks.contract.stage import Stage
+from tasks.setup import comparison_flags, flags
+from tasks.setup.flag_kinds import Flag
 from tasks.setup.user_errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
-# ConvertOwnData exists for data of one's own alone: tests/pipeline/test_own_data.py has its cases.
+# ConvertOwnData exists for data of your own alone: tests/pipeline/test_own_data.py has its cases.
 STAGES = [
     stage
     for stage in map(vars(pipeline).get, pipeline.__all__)
@@ -26,6 +27,8 @@ STAGES = [
 
 # Another valid value for each flag.
 OTHER = {
+    "models": "bag-of-words,language-only",
+    "seeds": 2,
     "dataset": "vqa-v1",
     "image_set": "val2014",
     "split": "val",
@@ -36,6 +39,7 @@ OTHER = {
     "size": "tiny",
     "backbone": "vgg19",
     "layer": "fc6",
+    "image_size": 448,
     "weights": "random:7",
     "answers": 500,
     "glove": "glove.6B.100d",
@@ -51,8 +55,15 @@ OTHER = {
     "joint": 64,
     "seed": 9,
     "limit_questions": 100,
+    "limit_pictures": "40,20",
     "fine_tune_embeddings": True,
+    "standardise": True,
+    "hold_out": 0.25,
+    "picture_worth": False,  # the sample's defaults ask for it
 }
+
+# And another for those that a model's recipe has.
+STILL_OTHER = {"target": "consensus", "fine_tune_embeddings": False, "standardise": False}
 
 
 def flags_of(stage):
@@ -68,7 +79,7 @@ def test_a_significant_flag_moves_the_path(artifacts, stage, name):
     around = {"dataset": "vqa-v1"} if name == "eval_split" else {}
     if name == "train_split" and "eval_split" in dict(stage.get_params()):
         around = {"dataset": "vqa-v1", "eval_split": "test"}
-    if around and stage in (pipeline.EvaluateModel, pipeline.Report):
+    if around and stage in (pipeline.EvaluateModel, pipeline.Report, pipeline.CompareModels):
         pytest.skip("has one value only where answers are known")
     base = stage(**around)
     assert getattr(base, name) != OTHER[name], "the table needs another value"
@@ -97,14 +108,19 @@ def test_each_stage_says_what_it_is_and_explains_its_flags(stage):
 
 
 def test_what_tells_progress_says_what_it_counts():
-    telling = [stage for stage in STAGES if "self.progress" in inspect.getsource(stage)]
+    def tells(stage):
+        ours = [cls for cls in stage.__mro__ if cls.__module__.startswith("tasks.stages.")]
+        return any("self.progress" in inspect.getsource(cls) for cls in ours)
+
+    telling = [stage for stage in STAGES if tells(stage)]
     assert {pipeline.TrainModel, pipeline.ExtractFeatures, pipeline.PredictAnswers} <= {*telling}
     assert {stage for stage in telling if stage.unit not in ("questions", "pictures", "bytes")} == set()
     assert pipeline.TrainModel.unit == "questions" and pipeline.DownloadImages.unit == "bytes"
 
 
 def test_every_flag_of_the_table_is_used_and_listed():
-    known = {name.lower() for name, value in vars(flags).items() if isinstance(value, Flag)}
+    table = vars(flags) | vars(comparison_flags)
+    known = {name.lower() for name, value in table.items() if isinstance(value, Flag)}
     used = {name for stage in STAGES for name, _ in flags_of(stage)} - {"rerun"}
     assert used == known
 
@@ -156,13 +172,13 @@ def test_a_weights_file_counts_by_its_content_however_its_path_is_spelt(
     artifacts, tmp_path, monkeypatch, stage
 ):
     monkeypatch.chdir(tmp_path)
-    one, two = tmp_path / "a.pth", tmp_path / "b.pth"
-    for file in (one, two):
+    first, second = tmp_path / "a.pth", tmp_path / "b.pth"
+    for file in (first, second):
         file.write_bytes(b"PK\x03\x041")
-    spelt = ("a.pth", "./a.pth", str(one), "b.pth", f"../{tmp_path.name}/b.pth")
+    spelt = ("a.pth", "./a.pth", str(first), "b.pth", f"../{tmp_path.name}/b.pth")
     paths = {stage(weights=text).path for text in spelt}
-    two.write_bytes(b"PK\x03\x042")
-    os.utime(two, ns=(1, 1))
+    second.write_bytes(b"PK\x03\x042")
+    os.utime(second, ns=(1, 1))
     luigi.Task.clear_instance_cache()
     assert len(paths) == 1 and stage(weights="b.pth").path not in paths
     assert stage(weights="random:07").path == stage(weights="random:7").path != stage(weights="random:8").path
@@ -170,13 +186,21 @@ def test_a_weights_file_counts_by_its_content_however_its_path_is_spelt(
         stage(weights="gone.pth")
 
 
-@pytest.mark.parametrize("stage", [stage for stage in WEIGHED if stage is not pipeline.ExtractFeatures])
-@pytest.mark.parametrize("model", names.IGNORED)
+@pytest.mark.parametrize("stage", [stage for stage in WEIGHED if "model" in dict(stage.get_params())])
+@pytest.mark.parametrize("model", names.CLASSIFIERS)
 def test_a_flag_that_a_model_ignores_moves_nothing_and_any_other_does(artifacts, model, stage):
-    base = stage(model=model).path
-    for name, value in OTHER.items():
+    if stage is pipeline.ExchangePictures and not names.sees_pictures(model):
+        with pytest.raises(UsageError, match="sees no pictures, so there are none to exchange"):
+            stage(model=model)
+        return
+    base = stage(model=model)
+    others = OTHER | ({"layer": "conv5_3"} if base.layer == "pool5" else {})
+    others |= {name: value for name, value in STILL_OTHER.items() if getattr(base, name) == OTHER[name]}
+    for name, value in others.items():
         if name in dict(pipeline.TrainModel.get_params()) and name not in ("dataset", "train_split", "model"):
-            assert (stage(model=model, **{name: value}).path == base) == (name in names.IGNORED[model]), name
+            assert (stage(model=model, **{name: value}).path == base.path) == (
+                name in names.ignored_flags(model)
+            ), name
 
 
 def test_baselines_of_other_backbones_are_one(artifacts):

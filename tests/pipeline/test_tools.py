@@ -6,6 +6,7 @@ import io
 import json
 
 import h5py
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -60,6 +61,7 @@ def test_score_refuses_a_results_file_that_lacks_a_question(official, tmp_path, 
     assert "missing" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_features_of_a_folder_and_what_it_leaves_out(tmp_path, capsys, artifacts):
     folder, out = tmp_path / "photos", tmp_path / "f.h5"
     folder.mkdir()
@@ -83,6 +85,14 @@ def test_features_of_a_folder_and_what_it_leaves_out(tmp_path, capsys, artifacts
         assert file["features"].shape == (3, 512)
         assert [name.decode() for name in file["image_names"]] == ["0.jpg", "1.jpg", "2.jpg"]
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "artifacts") == ["f.h5", "photos"]
+    assert main([*command, "--max-bad-images", "2", "--format", "npy"]) == 1
+    assert "f.h5: --format npy writes a file that ends in .npy" in capsys.readouterr().err
+    rows = tmp_path / "g.npy"
+    assert main([*command[:-1], str(rows), "--max-bad-images", "2", "--format", "npy"]) == 0
+    with h5py.File(out) as file:
+        assert np.array_equal(np.load(rows, mmap_mode="r"), file["features"][:])
+        assert np.array_equal(np.load(tmp_path / "g-ids.npy"), file["image_ids"][:])
+    assert json.loads((tmp_path / "g-names.json").read_text()) == ["0.jpg", "1.jpg", "2.jpg"]
 
 
 @pytest.mark.parametrize(

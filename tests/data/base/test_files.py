@@ -14,7 +14,8 @@ from not_plain import NO_TARGETS
 
 from data.base import files
 from data.base.errors import DataError
-from data.base.files import check_output, read_plain, read_text, replaced
+from data.base.files import check_output, read_plain, replaced
+from data.containers.documents import read_document
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -77,11 +78,11 @@ def test_what_is_no_text_is_refused_without_reading_it(tmp_path):
     with (tmp_path / "hole.json").open("wb") as file:
         file.truncate(3 << 30)
     with pytest.raises(DataError, match="not UTF-8 text: byte 0 is zero"):
-        read_text(tmp_path / "hole.json")
+        read_document(tmp_path / "hole.json")
     with pytest.raises(DataError, match="No such file"):
-        read_text(tmp_path / "none.json")
+        read_document(tmp_path / "none.json")
     with pytest.raises(DataError, match=r"null (byte|character)"):
-        read_text(tmp_path / "a\0b")
+        read_document(tmp_path / "a\0b")
 
 
 # ---------------------------------------------------------------------------------------------- outputs

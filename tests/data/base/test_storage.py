@@ -6,7 +6,9 @@ import errno
 import os
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,18 +25,19 @@ Fail = Callable[[str, int], list[int]]
 def fail(monkeypatch: pytest.MonkeyPatch) -> Fail:
     """Have the next `times` reads fail with the errno of that name, as a disk's or a network's driver does."""
     monkeypatch.setattr(storage, "PAUSES", (0.0, 0.0, 0.0))
-    real = os.readv
+    real = {call: getattr(os, call) for call in ("readv", "pread")}
 
     def begin(name: str, times: int) -> list[int]:
         left = [times]
 
-        def readv(handle: int, buffers: list[memoryview]) -> int:
+        def read(call: str, *words: Any) -> Any:
             if left[0] > 0:
                 left[0] -= 1
                 raise OSError(getattr(errno, name), os.strerror(getattr(errno, name)))
-            return real(handle, buffers)
+            return real[call](*words)
 
-        monkeypatch.setattr(os, "readv", readv)
+        for call in real:
+            monkeypatch.setattr(os, call, partial(read, call))
         return left
 
     return begin

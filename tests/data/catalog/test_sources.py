@@ -31,12 +31,12 @@ def own(tmp_path):
 
 def every_source() -> list[entries.Source]:
     whole = load(sources.CATALOG)
-    found = [entry.source for entry in whole.image_sets.values()]
-    found += [entry.source for entry in whole.gloves.values()] + list(whole.weights.values())
+    sources_found = [entry.source for entry in whole.image_sets.values()]
+    sources_found += [entry.source for entry in whole.gloves.values()] + list(whole.weights.values())
     for dataset in whole.datasets.values():
         for split in dataset.splits.values():
-            found += [split.questions] + ([split.annotations] if split.annotations else [])
-    return found
+            sources_found += [split.questions] + ([split.annotations] if split.annotations else [])
+    return sources_found
 
 
 def test_every_source_is_pinned_has_a_licence_and_https_first():
@@ -84,6 +84,21 @@ def test_the_mscoco_splits():
     assert sources.image_set("val2014").prefix == "COCO_val2014_"
 
 
+def test_each_picture_of_coco_has_addresses_of_its_own(own):
+    """As `coco_url` of COCO's annotations has them, https first; an image set's own take their place."""
+    for year in ("train2014", "val2014", "test2015"):
+        image_set = sources.image_set(year)
+        name = f"{year}/COCO_{year}_000000000009.jpg"
+        assert image_set.member(9) == name
+        assert image_set.pictures[0].startswith("https://")
+        assert image_set.pictures[-1] + name == f"http://images.cocodataset.org/{name}"
+    mine = own(
+        '[image_sets.mine]\norigin = "coco"\nfile = "a.zip"\nprefix = "COCO_a_"\npictures = ["http://b/"]\n'
+    )
+    assert mine.image_sets["mine"].pictures == ("http://b/",)
+    assert mine.image_sets["sample-val"].pictures == ()
+
+
 def test_tasks_and_members():
     v1, v2 = sources.dataset("vqa-v1"), sources.dataset("vqa-v2")
     assert v1.tasks() == ("open-ended", "multiple-choice") and v2.tasks() == ("open-ended",)
@@ -129,6 +144,8 @@ def test_weights_are_the_ones_that_torchvision_names():
         source = sources.weights(backbone)
         assert enum.url in source.urls
         assert (source.sha256 or source.sha256_prefix).startswith(source.file[-12:-4])
+        # torchvision says "MB" and means 2^20 bytes, as VGG-16's length in bytes shows
+        assert source.size == pytest.approx(enum.meta["_file_size"] * 2**20, abs=600_000)
 
 
 @pytest.mark.parametrize(
@@ -192,16 +209,23 @@ def test_add_and_the_variable(own, tmp_path, monkeypatch):
     "text, message",
     [
         ("[datasets.vqa-v1]\n", "'vqa-v1' is stated already"),
-        ("[data_sets.x]\n", "no setting .* 'data_sets'; nearest: datasets"),
+        ("[data_sets.x]\n", "line 1: data_sets: no setting has this name; nearest: datasets"),
         ('[image_sets.x]\nfile = "x.zip"\n', "none of origin, urls, path, made_by"),
         ('[image_sets.x]\nfile = "../x.zip"\norigin = "coco"\n', "not a plain file name"),
         ('[image_sets.x]\nfile = "x.zip"\norigin = "cocoa"\n', "nearest: coco"),
-        ('[image_sets.x]\nfile = "x.zip"\nurls = ["u"]\nsha265 = ""\n', "'sha265'; nearest: sha256"),
+        (
+            '[image_sets.x]\nfile = "x.zip"\nurls = ["u"]\nsha265 = ""\n',
+            "line 4: image_sets.x: sha265: .*: sha256",
+        ),
         (
             '[image_sets.x]\nfile = "x.zip"\nurls = ["u"]\nsha256 = "AB"\n',
             "expected 64 lower-case hex digits",
         ),
         ('[image_sets.x]\nfile = "x.zip"\nurls = ["u"]\nbytes = "12"\n', "bytes = '12': expected int"),
+        (
+            '[image_sets.x]\nfile = "x.zip"\nurls = ["u"]\npictures = ["p"]\n',
+            "line 4: image_sets.x: pictures: .*expected a prefix",
+        ),
         ('[datasets.x.splits.train]\nimage_set = "nowhere"\nquestions = {path = "q"}\n', "'nowhere'"),
         ('[datasets.x]\nunions = { all = ["train"] }\n', "union all of x"),
         ("image_sets = 3\n", "expected a table"),
@@ -213,7 +237,7 @@ def test_add_and_the_variable(own, tmp_path, monkeypatch):
         ("[datasets.x]\nunions = { all = [1] }\n", "expected a list of texts"),
         ('[datasets.x]\npublished = { lines = [{ modell = "m" }] }\n', "nearest: model"),
         ("[datasets.x.splits]\ntrain = 1\n", "datasets.x.splits.train: expected a table"),
-        ("[image_sets\n", "can't read the catalog"),
+        ("[image_sets\n", "line 1: `\\[image_sets`: .*a heading is"),
     ],
 )
 def test_wrong_entries_are_named(own, text, message):

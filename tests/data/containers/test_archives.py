@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from data.base.errors import DataError
 from data.containers import archives
 from data.containers.archives import Archive, open_member, read_member
+from data.containers.zip_checks import BOMB_BYTES
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_unusual_compression_is_refused(make):
 
 
 def test_a_bomb_by_its_declared_ratio(make):
-    path = make(("a.json", bytes(archives.BOMB_BYTES + 1)), method=zipfile.ZIP_DEFLATED)
+    path = make(("a.json", bytes(BOMB_BYTES + 1)), method=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 1 << 20
     with pytest.raises(DataError, match="zip bomb"):
         Archive(path)
@@ -226,7 +227,7 @@ def test_a_stream_that_ends_before_the_declared_size_is_refused(tmp_path, monkey
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("text", b"one\ntwo\n")
-    monkeypatch.setattr(archives, "inflated", lambda path, info: io.BytesIO(b"one\n"))
+    monkeypatch.setattr(archives, "open_content", lambda read, member: io.BytesIO(b"one\n"))
     with archives.open_member(path, "text") as member:
         assert member.readline() == b"one\n"
         with pytest.raises(DataError, match="less than the 8 bytes that it declares"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import importlib.util
 import io
 import shutil
 import signal
@@ -14,24 +13,20 @@ import sys
 import time
 import zipfile
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from bad_server import Answer, Babbler, BadServer
+from commands import ROOT
 
 from data.base.errors import DataError
 from data.catalog.entries import Source
 from data.containers.archives import Archive
 from data.download.fetch import download
 from data.download.resume import Part, part_path
-from data.download.transfer import Patience
-
-HERE = Path(__file__).parent
-spec = importlib.util.spec_from_file_location("bad_server", HERE / "bad_server.py")
-bad_server = importlib.util.module_from_spec(spec)
-sys.modules["bad_server"] = bad_server
-spec.loader.exec_module(bad_server)
-Answer, BadServer = bad_server.Answer, bad_server.BadServer
+from data.download.watch import Patience
 
 QUICK = Patience(attempts=4, connect=5, silence=0.5, first_wait=0.01, longest_wait=0.2)
 MB = 1 << 20
@@ -145,6 +140,68 @@ def test_a_trickle_counts_as_a_stall(server, tmp_path):
     source = Source("the file", "file.zip", (server.url + "file.zip",), sha256=HASH)
     with pytest.raises(DataError, match="slower than"):
         download(source, tmp_path / "f", part_dir=tmp_path / "p", patience=patience)
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "scheme, begin, piece, pace",
+    [
+        ("http", b"", b"H", 0.1),  # a status line that trickles
+        ("http", OK + b"X-Name: ", b"x", 0.1),
+        ("http", OK, b"X-Name: x\r\n", 0.1),
+        ("http", b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.1),
+        ("http", b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100, 0.0),
+        ("http", CHUNKED + b"4;", b"x", 0.1),  # a chunk's length
+        ("http", CHUNKED + b"4\r\nPK\3\4\r\n0\r\n", b"X-Name: x\r\n", 0.1),  # what follows the last chunk
+        ("https", b"\x16\x03\x03\x40\x00", b"\x02", 0.1),  # a TLS handshake
+        ("http", b"HTTP/1.1 302 Found\r\nLocation: /there\r\n", b"X-Name: x\r\n", 0.1),
+    ],
+)
+def test_a_server_that_never_comes_to_the_point_is_cut(server, tmp_path, scheme, begin, piece, pace):
+    with Babbler(begin, piece, pace) as babbler:
+        urls = (f"{scheme}://127.0.0.1:{babbler.port}/file.zip", server.url + "file.zip")
+        source = Source("the file", "file.zip", urls, sha256=HASH)
+        patience = Patience(attempts=2, connect=5, silence=0.5, first_wait=0.01)
+        fetched = download(source, tmp_path / "f", part_dir=tmp_path / "p", patience=patience)
+    assert fetched.url == urls[1] and (tmp_path / "f").read_bytes() == FILE
+    assert "gave up after 2 fruitless attempts: no whole answer came within" in fetched.failures[0]
+
+
+def test_what_a_redirect_sends_beside_its_address_is_not_read(fetch, server):
+    page = b"x" * MB
+    to = f"Location: {server.url}file.zip\r\n".encode()
+    with Babbler(b"HTTP/1.1 302 Found\r\n" + to + b"\r\n", page, 0.0) as babbler:
+        source_url = f"http://127.0.0.1:{babbler.port}/file.zip"
+        server.script = [Answer(404)]
+        assert fetch(source_url).url == source_url
+        assert babbler.sent <= 16 * MB  # what the system's buffers take
+
+
+@pytest.mark.parametrize("length", [10**30, 2**63, 10**15])
+@pytest.mark.parametrize("status", [200, 206])
+def test_a_length_that_only_the_server_claims_moves_on(tmp_path, server, status, length):
+    """What has arrived is kept for the next address."""
+    part = part_path(tmp_path / "p", source := Source("f", "file.zip", (server.url, ""), sha256=HASH))
+    part.parent.mkdir()
+    part.write_bytes(FILE[:MB])
+    headers = f"HTTP/1.1 {status} OK\r\nContent-Length: {length}\r\n"
+    headers += f"Content-Range: bytes {MB}-{length - 1}/{length}\r\n\r\n" if status == 206 else "\r\n"
+    with Babbler(headers.encode(), b"PK\3\4", 0.0) as liar:
+        urls = (f"http://127.0.0.1:{liar.port}/file.zip", server.url + "file.zip")
+        fetched = download(
+            replace(source, urls=urls), tmp_path / "f", part_dir=tmp_path / "p", patience=QUICK
+        )
+    assert fetched.url == urls[1] and fetched.transferred == len(FILE) - MB
+    assert "bytes to come, but" in fetched.failures[0]
+
+
+@pytest.mark.parametrize("name", ["Identity", "IDENTITY", " identity , identity", ""])
+def test_no_encoding_by_any_name(fetch, server, name):
+    server.usual = Answer(headers={"Content-Encoding": name})
+    fetch()
 
 
 def test_a_server_that_ignores_range_is_taken_from_zero(fetch, server):
@@ -438,7 +495,7 @@ import sys
 from pathlib import Path
 {before}
 from data.download.fetch import download
-from data.download.transfer import Patience
+from data.download.watch import Patience
 from data.catalog.entries import Source
 url, sha256, size, to, parts = sys.argv[1:]
 source = Source("the file", "file.zip", (url,), sha256=sha256, bytes=int(size))
@@ -457,7 +514,7 @@ def start(server, to: Path, parts: Path, before: str = "") -> subprocess.Popen:
     words = [server.url + "file.zip", hashlib.sha256(server.files["file.zip"]).hexdigest()]
     words += [str(len(server.files["file.zip"])), str(to), str(parts)]
     program = [sys.executable, "-c", PROGRAM.format(before=before), *words]
-    return subprocess.Popen(program, cwd=HERE.parents[2], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
 def arrived(parts: Path) -> int:

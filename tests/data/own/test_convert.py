@@ -56,9 +56,13 @@ def test_stated_types_are_kept_and_other_columns_named(tmp_path):
         "who,answer_type,image,question,answer,question_type\nI,size,a.jpg,Big?,no,big\nI,,b.jpg,Big?,yes,\n"
     )
     splits, told = converted(tmp_path, text)
-    types = {(one.answer_type, one.question_type) for pairs in splits.values() for _, one in pairs}
+    types = {
+        (annotation.answer_type, annotation.question_type)
+        for pairs in splits.values()
+        for _, annotation in pairs
+    }
     assert types == {("size", "big"), ("yes/no", "big?")}
-    assert told.ignored == ["qa.csv: who"]
+    assert told.doubts == ["qa.csv: columns not read: who"]
 
 
 def test_jsonl_is_the_same_table(tmp_path):
@@ -68,7 +72,7 @@ def test_jsonl_is_the_same_table(tmp_path):
     ]
     text = "\n\n".join(json.dumps(line) for line in lines)
     splits, _ = converted(tmp_path, text, name="qa.jsonl")
-    answers = {one.answers for pairs in splits.values() for _, one in pairs}
+    answers = {annotation.answers for pairs in splits.values() for _, annotation in pairs}
     assert answers == {("cat", "a|b"), ("yes",)}
 
 
@@ -87,8 +91,8 @@ def test_pictures_are_found_by_path_by_its_end_and_in_either_spelling_of_an_acce
     splits, _ = converted(tmp_path, text, images=images)
     pairs = sorted([*splits["train"], *splits["val"]], key=lambda pair: pair[0].question_id)
     names = dict(zip(images.ids.tolist(), images.names, strict=True))
-    found = [unicodedata.normalize("NFC", names[question.image_id]) for question, _ in pairs]
-    assert found == ["x/a.jpg", "x/b.jpg", "b.jpg", "y/b.jpg", "é.jpg"]
+    named = [unicodedata.normalize("NFC", names[question.image_id]) for question, _ in pairs]
+    assert named == ["x/a.jpg", "x/b.jpg", "b.jpg", "y/b.jpg", "é.jpg"]
 
 
 def test_a_zip_of_pictures_serves_as_its_folder(tmp_path):
@@ -146,7 +150,7 @@ def test_own_splits_each_with_their_own_pictures(tmp_path):
     "text, message",
     [
         ("picture,question,answer\na,b,c\n", r"qa.csv: row 1 has no column image; found 'picture'"),
-        ("image;question;answer\na;b;c\n", "with commas between"),
+        ("image|question|answer\na|b|c\n", "found 'image|question|answer'.*commas, semicolons or tabs"),
         ("image,question,answer,answer\n", "column answer twice"),
         ("", "row 1 has no column image, question, answer; found nothing"),
         (HEAD, "holds no questions"),
@@ -158,11 +162,11 @@ def test_own_splits_each_with_their_own_pictures(tmp_path):
         (HEAD + "a.jpg,What, sir,a\n", "4 cells, expected 3"),
         (
             HEAD + "a.jpg,q,a\n" + "c.jpg,q,a\n" * 5,
-            "5 of 6 rows.*row 3: no picture 'c.jpg'.*2 more.*has 2 pict",
+            "5 of 6 rows.*row 3: no picture 'c.jpg'.*row 7: no.*has 2 pict",
         ),
-        (HEAD + 'a.jpg,"q,a\n', "can't be read as CSV: line 2"),
+        (HEAD + 'a.jpg,"q,a\n', r"row 2: not CSV at line 2 \(unexpected end of data"),
         (HEAD.encode() + b"a.jpg,q,\xff\n", "line 2 is not UTF-8"),
-        (HEAD + "a.jpg,q,a\n", "val = 0.5 of 1 pictures .* leaves nothing for"),
+        (HEAD + "a.jpg,q,a\n", "val = 0.5 of 1 picture with .* leaves nothing for"),
     ],
 )
 def test_what_cannot_be_used_is_named_with_its_row(tmp_path, text, message):
@@ -176,8 +180,8 @@ def test_what_cannot_be_used_is_named_with_its_row(tmp_path, text, message):
     [
         ('{"image": "a.jpg", "question": "q"}', "row 1: no answer"),
         ('{"image": "a.jpg", "question": "q", "answer": []}', "0 answers"),
-        ('{"image": "a.jpg", "question": "q", "answer": 2}', "answer 2 is no text"),
-        ('{"image": "a.jpg", "question": ["q"], "answer": "a"}', "is no text"),
+        ('{"image": "a.jpg", "question": "q", "answer": 2}', "answer 2 is not a text: put it in quotes"),
+        ('{"image": "a.jpg", "question": ["q"], "answer": "a"}', "is not a text"),
         ('["a.jpg"]', "not an object"),
         ('{"image": "a.jpg", "question": NaN}', "not JSON"),
         ('{"image": "\\ud800", "question": "q", "answer": "a"}', "not JSON"),
@@ -245,11 +249,11 @@ def test_pictures_of_each_split_are_image_sets_of_their_own(stated):
         ("mine", 'questions = "q.csv"', "pictures is missing: expected a path"),
         ("mine", 'pictures = "p"', "questions is missing: expected a path"),
         ("mine", 'pictures = 3\nquestions = "q.csv"', "own.mine.pictures: expected a table"),
+        ('"a\\nERROR: b"', 'pictures = "p"\nquestions = "q.csv"', "control characters stand in the name"),
         ("mine", 'pictures = "p"\nquestions = { train = "q.csv" }', "questions = .*expected a path, or"),
-        ("mine", 'pictures = "p"\nquestion = "q.csv"', "'question'; nearest: questions"),
-        ("mine", 'pictures = "p"\nquestions = "q.tsv"', "q.tsv: expected .csv, .jsonl, or .json"),
-        ("mine", 'pictures = "p"\nquestions = "q.json"', "annotations"),
-        ("mine", 'pictures = "p"\nquestions = "q.csv"\nannotations = "a.json"', "annotations"),
+        ("mine", 'pictures = "p"\nquestion = "q.csv"', "question.*nearest: questions"),
+        ("mine", 'pictures = "p"\nquestions = "q.xlsx"', "q.xlsx: expected .csv, .tsv.* saved as CSV"),
+        ("mine", 'pictures = "p"\nquestions = "q.csv"\nannotations = "a.json"', "q.csv: expected .json"),
         ("mine", 'pictures = "p"\nquestions = "q.csv"\nval = 1', "val = 1.0: expected a share"),
         (
             "mine",

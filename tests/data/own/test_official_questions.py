@@ -1,4 +1,4 @@
-"""Official JSON of one's own: which picture each question is about, and what is refused."""
+"""Official JSON of your own: which picture each question is about, and what is refused."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def official(folder, *rows):
     rows = [row if isinstance(row, dict) else {"image_id": row} for row in rows]
     questions = [{"question_id": n, "question": "Is it?"} | row for n, row in enumerate(rows, 7)]
     annotations = [{"question_id": n, "answers": [{"answer": "yes"}]} for n in range(7, 7 + len(rows))]
-    for one, row in zip(annotations, rows, strict=True):
-        one |= {"image_id": row["image_id"]} if "image_id" in row else {}
+    for annotation, row in zip(annotations, rows, strict=True):
+        annotation |= {"image_id": row["image_id"]} if "image_id" in row else {}
     return (
         table(folder, json.dumps({"questions": questions}), "q.json"),
         table(folder, json.dumps({"annotations": annotations}), "a.json"),
@@ -49,7 +49,9 @@ def test_official_files_keep_their_ids_and_may_be_split(tmp_path):
     convert(Own({"": questions}, {"": annotations}, 0.5, 0), {"": images}, tmp_path)
     pairs = [*read_split(tmp_path, "train"), *read_split(tmp_path, "val")]
     assert {(q.question_id, q.image_id) for q, _ in pairs} == {(7, 34), (8, 12), (9, 12)}
-    assert {(one.answer_type, one.question_type) for _, one in pairs} == {("yes/no", "is")}
+    assert {(annotation.answer_type, annotation.question_type) for _, annotation in pairs} == {
+        ("yes/no", "is")
+    }
 
 
 @given(st.sets(st.integers(0, 2**63 - 1), min_size=1, max_size=8), st.randoms())
@@ -59,8 +61,8 @@ def test_an_official_id_is_the_picture_whose_name_ends_in_it(tmp_path_factory, n
     form = random.choice(["{}.jpg", "{:020}.png", "COCO_x_{}.jpg", "b/img-{:03}.jpg", "{0}/{0}.gif"])
     names = {number: form.format(number) for number in numbers}
     images = pictures(tmp_path / "p", *names.values(), ids="numbers or paths")
-    asked = random.choices(sorted(numbers), k=9)
-    assert asked_about(tmp_path, images, *asked) == [names[number] for number in asked]
+    wanted = random.choices(sorted(numbers), k=9)
+    assert asked_about(tmp_path, images, *wanted) == [names[number] for number in wanted]
     assert dict(zip(images.ids.tolist(), images.names, strict=True)) == names
 
 
@@ -86,18 +88,18 @@ MANY = [f"{letter}.jpg" for letter in "abcdefghijkl"]
             [3],
             r"2_a\.jpg\. Rename .* or let each question name its file in image or file_name",
         ),
-        (["1.jpg", "a\nb.jpg"], [1], r"1 of 2 pictures .*: 'a\\nb\.jpg'\. Rename"),
-        (["a\nb1.jpg"], [2], r"ends in: 2\. .*such as 'a\\nb1\.jpg'\."),
+        (["1.jpg", "a\nb.jpg"], [1], r"1 of 2 pictures .*: a\\nb\.jpg\. Rename"),
+        (["a\nb1.jpg"], [2], r"ends in 2\)\. .*such as a\\nb1\.jpg\."),
         (["1.jpg", *MANY], [1], r"12 of 13 .*: a\.jpg, b.*, j\.jpg; and 2 more\."),
         (
             ["1.jpg"],
             [1, 9, 9, 8],
-            r"3 of 4 questions ask by an image_id that no picture's name ends in: 9, 8\. .*or let",
+            r"3 of 4 questions .* \(question_id 8: no picture's name ends in 9; question_id 9: .*in 8\)\. .*or let",
         ),
         (
             ["1.jpg"],
-            range(2, 20),
-            r"18 of 18 .*: 2, 3, 4, 5, 6, 7, 8, 9, 10, 11; and 8 more\. .*has 1 pictures",
+            range(2, 30),
+            r"28 of 28 .*\(question_id 7: .* ends in 2; .* ends in 11; and 18 more\)\. .*has 1 pictures",
         ),
         (
             ["1.jpg", "a.jpg"],
@@ -109,7 +111,11 @@ MANY = [f"{letter}.jpg" for letter in "abcdefghijkl"]
             [{"image": "c.jpg"}],
             r"1 of 1 questions can't be used \(question_id 7: no picture 'c\.jpg'\)",
         ),
-        (["1.jpg"], [{"image": f"{n}.jpg"} for n in range(9, 30)], r"21 of 21 .*'18\.jpg'; and 11 more\)"),
+        (
+            ["1.jpg"],
+            [{"image": f"{n}.jpg"} for n in range(9, 30)],
+            r"21 of 21 .*'18\.jpg'; nearest: '1\.jpg'; and 11 more\)",
+        ),
         (
             ["a/1.jpg", "b/1.jpg"],
             [{"file_name": "1.jpg"}],
@@ -132,7 +138,11 @@ MANY = [f"{letter}.jpg" for letter in "abcdefghijkl"]
             [{"image": "a.jpg", "image_id": 5}, {"image": "b.jpg", "image_id": 5}],
             r"1 of 2 .*question_id 8: image_id 5 is a\.jpg, but it names 'b\.jpg'",
         ),
-        (["1.jpg"], [-1], "1 of 1 questions are malformed .*Expected `int` >= 0"),
+        (
+            ["1.jpg"],
+            [-1],
+            r"2 of 1 questions and 1 annotations can't be used \(position 0, question_id 7: Expected `int`",
+        ),
         (["1.jpg"], [1.0], "Expected `int`, got `float`"),
         (["1.jpg"], ["1"], "Expected `int`, got `str`"),
     ],
@@ -210,5 +220,5 @@ def test_official_splits_each_with_their_own_pictures(tmp_path):
     assert [read_split(tmp_path, split)[0][0].image_id for split in images] == [10, 10]
     questions.write_text(questions.read_text().replace(": 10", ": 2"))
     annotations.write_text(annotations.read_text().replace(": 10", ": 2"))
-    with pytest.raises(DataError, match=r"ends in: 2\. .*val has 2 pictures"):
+    with pytest.raises(DataError, match=r"ends in 2\)\. .*val has 2 pictures"):
         convert(own, images, tmp_path)

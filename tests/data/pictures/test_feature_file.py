@@ -33,11 +33,11 @@ def write(path: Path, count: int = 7, shape: tuple[int, ...] = (5,), cut: int = 
 @pytest.mark.parametrize("shape", [(5,), (2, 3, 4)])
 def test_what_is_written_is_read_back(tmp_path: Path, shape: tuple[int, ...], in_memory: int) -> None:
     content = write(tmp_path / "features.h5", shape=shape)
-    found = read_features(tmp_path / "features.h5", in_memory)
-    assert isinstance(found.features, np.memmap) == (in_memory == 0)
-    assert found.features.dtype == np.float16 and np.array_equal(found.features, content)
-    assert found.image_ids.dtype == np.int64 and found.image_ids.tolist() == [3, 13, 23, 33, 43, 53, 63]
-    assert found.image_names[6] == "pictures/é 6.jpg" and found.attributes == ATTRIBUTES
+    stored = read_features(tmp_path / "features.h5", in_memory)
+    assert isinstance(stored.features, np.memmap) == (in_memory == 0)
+    assert stored.features.dtype == np.float16 and np.array_equal(stored.features, content)
+    assert stored.image_ids.dtype == np.int64 and stored.image_ids.tolist() == [3, 13, 23, 33, 43, 53, 63]
+    assert stored.image_names[6] == "pictures/é 6.jpg" and stored.attributes == ATTRIBUTES
 
 
 def test_the_file_is_contiguous_uncompressed_and_plain(tmp_path: Path) -> None:
@@ -63,9 +63,9 @@ def features(ids: list[int]) -> Features:
 def test_rows_of_ids(ids: set[int], wanted: list[int]) -> None:
     ordered = sorted(ids)
     wanted += ordered[::-2]
-    found = features(ordered).rows(wanted, missing=-1)
-    assert found.dtype == np.int64
-    assert found.tolist() == [ordered.index(number) if number in ids else -1 for number in wanted]
+    rows = features(ordered).rows(wanted, missing=-1)
+    assert rows.dtype == np.int64
+    assert rows.tolist() == [ordered.index(number) if number in ids else -1 for number in wanted]
 
 
 def test_ids_without_features_are_named() -> None:

@@ -17,7 +17,8 @@ from data.base.errors import DataError
 from data.base.hashes import file_identity
 from data.catalog.entries import ImageSet, Source
 from data.download.local_copies import local_copy, verify_file
-from data.pictures.folders import folder_identity, is_picture
+from data.pictures.folders import is_picture
+from data.pictures.identities import folder_identity
 from data.pictures.image_sets import open_images
 
 PHOTOS = Path(__file__).resolve().parents[4] / "shared" / "data" / "coco_photos"

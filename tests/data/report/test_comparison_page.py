@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 
 import pytest
@@ -14,7 +15,6 @@ from data.report.comparison_page import (
     Side,
     format_comparison,
     render_comparison,
-    write_comparison,
 )
 
 
@@ -23,6 +23,7 @@ def accuracy(overall, number=50.0):
     by_type = {"other": overall, "number": number}
     return {
         "overall": overall,
+        "intervals": {"overall": [overall - 1.5, overall + 2]},
         "perAnswerType": by_type,
         "perQuestionType": {"what color is the": overall},
         "seed": seed,
@@ -39,8 +40,13 @@ def side(name, overall=None, epochs=3, **others):
 ANSWERS = [("red", "red"), ("red", "blue"), ("blue", "red"), ("blue", "blue"), ("red", "blue")]
 
 
+def drawn(number, answers, picture):
+    """A question about a picture with both models' answers."""
+    return tuple(judged(number, answer, image_id=picture) for answer in answers)
+
+
 def both(about="sample val, open-ended", answers=ANSWERS, first=60.0, second=40.0, **others):
-    pairs = [(judged(k, one), judged(k, other)) for k, (one, other) in enumerate(answers)]
+    pairs = [(judged(k, left), judged(k, right)) for k, (left, right) in enumerate(answers)]
     values = {
         "first": side("a-1", first),
         "second": side("b-2", second, epochs=5),
@@ -63,15 +69,28 @@ def test_figures_stand_side_by_side_with_the_difference():
     assert (overall["first"], overall["second"], overall["gain"]) == (60.0, 40.0, -20.0)
     assert (number["name"], number["gain"], other["name"]) == ("number", 0.0, "other")
     (kind,) = comparison_page.question_types(both())
-    assert kind == {"name": "what color is the", "first": 60.0, "second": 40.0, "gain": -20.0, "count": 5}
+    assert kind == overall | {"name": "what color is the", "count": 5}
+    assert overall["interval"][0] < -20 < 0 < overall["interval"][1] and number["interval"] is None
 
 
 def test_questions_that_one_gets_right_and_the_other_wrong_are_counted():
-    found = comparison_page.outcomes(both())
-    assert found["only_first"] == [1, 4] and found["only_second"] == [2]
-    assert (found["both"], found["neither"], found["same"], found["questions"]) == (1, 1, 2, 5)
-    # Differences of 0, -100, 100, 0, -100 points: mean -20, standard deviation sqrt(7000).
-    assert found["margin"] == pytest.approx(1.96 * 7000**0.5 / 5**0.5)
+    outcome = comparison_page.outcomes(both())
+    assert outcome["only_first"] == [1, 4] and outcome["only_second"] == [2]
+    assert (outcome["both"], outcome["neither"], outcome["same"], outcome["questions"]) == (1, 1, 2, 5)
+    assert (outcome["pictures"], outcome["chance"]) == (5, "unknown")
+
+
+def test_questions_about_one_picture_count_as_one_draw():
+    """Differences of 0, -100, 100, 0, -100 points, each a hundred times: about other pictures, or about the same."""
+    alone = comparison_page.figures(both(pairs=[drawn(k, ANSWERS[k % 5], picture=k) for k in range(500)]))
+    together = comparison_page.figures(
+        both(pairs=[drawn(k, ANSWERS[k % 5], picture=k % 5) for k in range(500)])
+    )
+    few = comparison_page.figures(both())
+    assert together[0]["interval"] == few[0]["interval"]
+    # The mean is -20, the deviation sqrt(7000); of pictures that are drawn it is a tenth of that among 500 questions.
+    margin = 1.96 * 7000**0.5 / 500**0.5
+    assert alone[0]["interval"] == pytest.approx([-20 - margin, -20 + margin], abs=1)
 
 
 def test_a_question_that_is_partly_right_is_no_disagreement():
@@ -79,8 +98,8 @@ def test_a_question_that_is_partly_right_is_no_disagreement():
         judged(0, "red", humans=["red"] * 8 + ["blue"] * 2),
         judged(0, "blue", humans=["red"] * 8 + ["blue"] * 2),
     )
-    found = comparison_page.outcomes(both(pairs=[pair]))
-    assert found["only_first"] == [] and found["margin"] is None
+    outcome = comparison_page.outcomes(both(pairs=[pair]))
+    assert outcome["only_first"] == [] and outcome["chance"] == "unknown"
 
 
 def test_three_who_agree_are_a_disagreement_wherever_they_stand():
@@ -94,17 +113,49 @@ def test_three_who_agree_are_a_disagreement_wherever_they_stand():
 def test_the_page_shows_both_answers_the_curves_and_the_verdict():
     page, facts = render_comparison(both(), jpeg)
     assert facts == {"questions": 5, "only_first": 2, "only_second": 1, "gallery": 3}
-    assert "A is <strong>20.00 points</strong> better" in page and "within chance over 5 questions" in page
+    assert "A is <strong>20.00 points</strong> better" in page
+    assert "Over 5 questions about 5 pictures that can't be told from chance" in page
     assert page.count('data-mark="first"') == 2 and page.count('data-mark="second"') == 1
     assert page.count("data:image/jpeg;base64,") == 3
     assert "<td>epochs</td><td>3</td><td>5</td>" in page and "<td>hidden</td>" not in page
-    assert page.count("<polyline") == 4
+    assert page.count("<polyline") == 4 and page.count('<span class="gain">B − A</span>') == 2
+    assert 'class="mark"' not in page  # nothing is known of guesses without the picture
+    assert "95 %: 58.50 to 62.00<br>" in page and "95 %: 38.50 to 42.00<br>" in page
 
 
 def test_a_difference_beyond_chance_is_called_so():
     answers = [("blue", "red")] * 30 + [("red", "red")] * 20
-    page, _ = render_comparison(both(answers=answers, first=40.0, second=100.0), jpeg)
-    assert "B is <strong>60.00 points</strong> better" in page and "beyond chance" in page
+    pairs = [drawn(k, both_answers, picture=k) for k, both_answers in enumerate(answers)]
+    page, _ = render_comparison(both(pairs=pairs, first=40.0, second=100.0), jpeg)
+    assert "B is <strong>60.00 points</strong> better" in page
+    assert "beyond chance over 50 questions about 50 pictures, for this seed" in page
+    assert page.count('<span class="up">+60.00</span>') == 3  # overall, the answer type, the question type
+    few = [drawn(k, both_answers, picture=k % 9) for k, both_answers in enumerate(answers)]
+    page, _ = render_comparison(both(pairs=few, first=40.0, second=100.0), jpeg)
+    assert "50 questions about 9 pictures that can't be told from chance" in page and "beyond" not in page
+    assert '<span class="up">' not in page and '<span class="">+60.00</span>' in page
+    alike = [drawn(k, ("red", "blue") if k % 2 else ("blue", "red"), picture=k) for k in range(50)]
+    page, _ = render_comparison(both(pairs=alike, first=50.0, second=50.0), jpeg)
+    assert "within chance over 50 questions about 50 pictures" in page
+
+
+def test_the_best_guess_is_marked_on_the_bars_of_both():
+    data = both()
+    for model, guess in ((data.first, 12.5), (data.second, 25.0)):
+        model.accuracy["baselines"] = {
+            "commonest_answer": {"overall": guess, "perAnswerType": {"other": guess}}
+        }
+    marks = re.findall(r'class="mark" x="([\d.]+)%"', render_comparison(data, jpeg)[0])
+    assert marks == ["12.50", "25.00"] * 2
+
+
+def test_with_few_answers_no_words_speak_of_ten_or_three():
+    pairs = [(judged(k, "red", humans=["red"]), judged(k, "blue", humans=["red"])) for k in range(3)]
+    data = both(pairs=pairs)
+    data.first.accuracy["metric"] = data.second.accuracy["metric"] = "few-answers"
+    page, _ = render_comparison(data, jpeg)
+    assert "Right: it is the answer that was given" in page and "any of ten" not in page
+    assert "at least three" not in page and "any answer given" in page
 
 
 def test_curves_of_two_trainings_share_one_chart():
@@ -136,7 +187,16 @@ def test_a_model_that_was_not_judged_has_a_dash():
 def test_the_text_has_the_figures():
     data = both()
     text = format_comparison(data, render_comparison(data, jpeg)[1])
-    assert "epochs: 3 → 5" in text and "-20.00" in text
+    assert "epochs: 3 → 5" in text and re.search(r"^ +A +B +B − A +95 % from +to$", text, re.MULTILINE)
+    low, high = comparison_page.figures(data)[0]["interval"]
+    assert text.splitlines()[6].split() == [
+        "overall",
+        "60.00",
+        "40.00",
+        "-20.00",
+        f"{low:+.2f}",
+        f"{high:+.2f}",
+    ]
     assert "of 5 questions A alone is right on 2, B alone on 1" in text
 
 
@@ -145,7 +205,7 @@ def test_a_browser_shows_html_as_text_and_filters(tmp_path):
     pair = (judged(9, EVIL, EVIL, top=[(EVIL, 1.0)], **evil), judged(9, "blue", EVIL, **evil))
     data = both()
     data = both(pairs=[*data.pairs, pair], first=60.0, remarks=[EVIL])
-    write_comparison(tmp_path / "page.html", data, jpeg)
+    (tmp_path / "page.html").write_text(render_comparison(data, jpeg)[0], encoding="utf-8")
     assert look(tmp_path / "page.html", HARM) == ["", 1]
     script = """
     const form = page.querySelector(".filters");
@@ -154,6 +214,6 @@ def test_a_browser_shows_html_as_text_and_filters(tmp_path):
     return [page.querySelectorAll(".card:not([hidden])").length, form.querySelector("output").textContent,
             [...page.querySelectorAll(".card h3")].some((title) => title.textContent.includes("<script>"))];
     """
-    assert look(tmp_path / "page.html", script) == [3, "3 of 4 shown", True]
+    assert look(tmp_path / "page.html", script) == [3, "3 of 4 found", True]
     wide, page = look(tmp_path / "page.html", OVERFLOW, 390)
     assert wide <= page

@@ -17,9 +17,10 @@ from PIL import Image
 
 from data.catalog import sources
 from data.pictures.image_sets import open_images
-from data.sample.make_sample import QUESTIONS, SIZES, make_sample
+from data.sample.make_sample import QUESTIONS, make_sample
 from data.sample.scene_questions import CHOICES, HUMANS, answers_of_ten, ask, choices
 from data.sample.scenes import COLOURS, SHAPES, draw, make_scene
+from data.sample.sizes import SIZES
 from data.scoring.baselines import baselines
 from data.text.glove import read_vectors
 from data.text.official_json import read_annotations, read_questions
@@ -95,8 +96,8 @@ def test_pictures_are_jpegs_under_coco_names(tiny, split):
 
 def test_splits_share_no_picture_and_no_question(tiny):
     of_train, of_val = (questions_of(tiny[0], split) for split in SPLITS)
-    assert not {one.image_id for one in of_train} & {one.image_id for one in of_val}
-    assert not {one.question_id for one in of_train} & {one.question_id for one in of_val}
+    assert not {question.image_id for question in of_train} & {question.image_id for question in of_val}
+    assert not {question.question_id for question in of_train} & {question.question_id for question in of_val}
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -104,7 +105,7 @@ def test_questions_and_annotations_belong_together(tiny, split):
     folder, _ = tiny
     questions = questions_of(folder, split)
     images = open_images(folder / f"sample-{split}.zip")
-    assert {one.image_id for one in questions} == set(images.ids.tolist())
+    assert {question.image_id for question in questions} == set(images.ids.tolist())
     for annotation in in_order(annotations_of(folder, split), questions):
         (said, times), *others = Counter(annotation.answers).most_common()
         assert said == annotation.multiple_choice_answer and len(annotation.answers) == HUMANS
@@ -115,18 +116,25 @@ def test_questions_and_annotations_belong_together(tiny, split):
 @pytest.mark.parametrize("split", SPLITS)
 def test_multiple_choice_offers_eighteen_with_the_right_one(tiny, split):
     questions = questions_of(tiny[0], split, "MultipleChoice")
-    right = {one.question_id: one.multiple_choice_answer for one in annotations_of(tiny[0], split)}
-    assert [one.question_id for one in questions] == [one.question_id for one in questions_of(tiny[0], split)]
-    for one in questions:
-        assert len(set(one.multiple_choices)) == len(one.multiple_choices) == CHOICES
-        assert right[one.question_id] in one.multiple_choices
+    right = {
+        annotation.question_id: annotation.multiple_choice_answer
+        for annotation in annotations_of(tiny[0], split)
+    }
+    assert [question.question_id for question in questions] == [
+        question.question_id for question in questions_of(tiny[0], split)
+    ]
+    for question in questions:
+        assert len(set(question.multiple_choices)) == len(question.multiple_choices) == CHOICES
+        assert right[question.question_id] in question.multiple_choices
 
 
 def test_files_have_the_official_fields(tiny):
     with zipfile.ZipFile(tiny[0] / "Annotations_Val_sample.zip") as file:
         content = json.loads(file.read("sample_val_annotations.json"))
     assert set(content) == {"info", "license", "data_type", "data_subtype", "annotations"}
-    assert [one["answer_id"] for one in content["annotations"][0]["answers"]] == list(range(1, HUMANS + 1))
+    assert [answer["answer_id"] for answer in content["annotations"][0]["answers"]] == list(
+        range(1, HUMANS + 1)
+    )
     with zipfile.ZipFile(tiny[0] / "Questions_Val_sample.zip") as file:
         content = json.loads(file.read("MultipleChoice_sample_val_questions.json"))
     assert content["task_type"] == "Multiple-Choice" and content["data_subtype"] == "val"
@@ -134,22 +142,25 @@ def test_files_have_the_official_fields(tiny):
 
 def test_vectors_know_most_words_but_not_all(tiny):
     words = ["what", "color", "circle", "is", "?", "zebra", "colour", "thing"]
-    vectors, found = read_vectors(tiny[0] / "glove.sample.zip", "glove.sample.300d.txt", words, 300)
-    assert found.tolist() == [True] * 6 + [False] * 2
-    assert 0.3 < vectors[found].std() < 0.45
-    assert np.abs(np.corrcoef(vectors[found]) - np.eye(6)).max() < 0.3
+    vectors, known = read_vectors(tiny[0] / "glove.sample.zip", "glove.sample.300d.txt", words, 300)
+    assert known.tolist() == [True] * 6 + [False] * 2
+    assert 0.3 < vectors[known].std() < 0.45
+    assert np.abs(np.corrcoef(vectors[known]) - np.eye(6)).max() < 0.3
 
 
 def test_guessing_without_looking_is_of_little_use():
-    asked, rng = [], Random(3)
+    questions, rng = [], Random(3)
     for _ in range(300):
-        asked += ask(make_scene(rng), QUESTIONS, rng)
-    answers, kinds = [one.answer for one in asked], [one.question_type for one in asked]
-    said = [answers_of_ten(one, rng) for one in asked]
-    figures = baselines(answers, kinds, said, kinds, [one.answer_type for one in asked])
+        questions += ask(make_scene(rng), QUESTIONS, rng)
+    answers, kinds = (
+        [question.answer for question in questions],
+        [question.question_type for question in questions],
+    )
+    said = [answers_of_ten(question, rng) for question in questions]
+    figures = baselines(answers, kinds, said, kinds, [question.answer_type for question in questions])
     assert figures["commonest_per_question_type"]["overall"] < 45
     for kind in ("is there a", "is the", "are the"):
-        of_kind = [one.answer for one in asked if one.question_type == kind]
+        of_kind = [question.answer for question in questions if question.question_type == kind]
         assert 0.42 < of_kind.count("yes") / len(of_kind) < 0.58, kind
 
 
@@ -158,24 +169,24 @@ def test_guessing_without_looking_is_of_little_use():
 def test_answers_are_true(seed):
     rng = Random(seed)
     scene = make_scene(rng)
-    asked = ask(scene, QUESTIONS, rng)
-    shapes, colours = {one.shape for one in scene.things}, {one.colour for one in scene.things}
-    assert len({one.question for one in asked}) == len(asked) >= 8
-    for one in asked:
-        words = one.question.lower().rstrip("?").replace(",", "").split()
-        if one.answer_type == "number":
-            assert one.answer == str(len(scene.things))
-        elif one.answer in COLOURS:
-            assert {"color", "colour"} & set(words) and one.answer in colours
-        elif one.answer in SHAPES:
-            assert "shape" in words and one.answer in shapes
+    questions = ask(scene, QUESTIONS, rng)
+    shapes, colours = {thing.shape for thing in scene.things}, {thing.colour for thing in scene.things}
+    assert len({question.question for question in questions}) == len(questions) >= 8
+    for question in questions:
+        words = question.question.lower().rstrip("?").replace(",", "").split()
+        if question.answer_type == "number":
+            assert question.answer == str(len(scene.things))
+        elif question.answer in COLOURS:
+            assert {"color", "colour"} & set(words) and question.answer in colours
+        elif question.answer in SHAPES:
+            assert "shape" in words and question.answer in shapes
         elif words[:2] == ["is", "there"]:
             named = set(words) & (set(SHAPES) | set(COLOURS))
-            assert (one.answer == "yes") == (named <= shapes | colours)
-        assert one.answer not in one.slips
-        said = answers_of_ten(one, rng)
-        assert len(said) == HUMANS and said.count(one.answer) >= 5
-        assert one.answer in choices(one, said, rng)
+            assert (question.answer == "yes") == (named <= shapes | colours)
+        assert question.answer not in question.slips
+        said = answers_of_ten(question, rng)
+        assert len(said) == HUMANS and said.count(question.answer) >= 5
+        assert question.answer in choices(question, said, rng)
 
 
 @given(st.integers(0, 10**6))
@@ -183,7 +194,7 @@ def test_answers_are_true(seed):
 def test_things_lie_inside_the_picture_and_apart(seed):
     scene = make_scene(Random(seed))
     short = min(scene.width, scene.height)
-    boxes = [(one.x * scene.width, one.y * scene.height, one.radius * short) for one in scene.things]
+    boxes = [(thing.x * scene.width, thing.y * scene.height, thing.radius * short) for thing in scene.things]
     for x, y, radius in boxes:
         assert radius < x < scene.width - radius and radius < y < scene.height - radius
     for number, (x, y, radius) in enumerate(boxes):

@@ -95,11 +95,12 @@ def test_no_such_file(tmp_path: Path) -> None:
 def official_files(folder: Path, humans: int = 10) -> tuple[Path, Path]:
     """Annotations and questions of three questions in the official format."""
     said = {7: ["yes"] * humans, 3: ["two", *["2"] * (humans - 1)], 5: ["a dog"] * humans}
+    images = {7: 1, 3: 2, 5: 1}
     kinds = {7: ("is there", "yes/no"), 3: ("how many", "number"), 5: ("what", "other")}
     annotations = [
         {
             "question_id": number,
-            "image_id": 1,
+            "image_id": images[number],
             "question_type": kinds[number][0],
             "answer_type": kinds[number][1],
             "multiple_choice_answer": answers[0],
@@ -107,7 +108,9 @@ def official_files(folder: Path, humans: int = 10) -> tuple[Path, Path]:
         }
         for number, answers in said.items()
     ]
-    questions = [{"question_id": number, "image_id": 1, "question": "?"} for number in sorted(said)]
+    questions = [
+        {"question_id": number, "image_id": images[number], "question": "What?"} for number in sorted(said)
+    ]
     paths = folder / "annotations.json", folder / "questions.json"
     paths[0].write_text(json.dumps({"annotations": annotations}), encoding="utf-8")
     paths[1].write_text(json.dumps({"questions": questions}), encoding="utf-8")
@@ -124,12 +127,25 @@ def test_score_of_a_results_file(tmp_path: Path) -> None:
         "perQuestionType": {"how many": 100.0, "is there": 100.0, "what": 0.0},
         "metric": "official",
         "questions": 3,
+        "intervals": {
+            "overall": [50.0, 100.0],  # of two pictures: once the half-right one twice, once the other twice
+            "perAnswerType": {"number": None, "other": None, "yes/no": None},
+            "perQuestionType": {"how many": None, "is there": None, "what": None},
+            "gains": {},
+            "pictures": 2,
+            "resamples": 2000,
+        },
+        "consistency": {"pairs": 2, "both_right": 50.0, "wordings": 1, "mean_over_wordings": 50.0},
     }
     assert format_accuracy(figures).splitlines() == [
         "3 questions, official VQA accuracy, in percent",
         "",
-        "           overall    number     other    yes/no",
-        "accuracy     66.67    100.00      0.00    100.00",
+        "              overall    number     other    yes/no",
+        "accuracy        66.67    100.00      0.00    100.00",
+        "  95 % from     50.00         -         -         -",
+        "       to      100.00         -         -         -",
+        "",
+        "same words, other picture, other answer: both right in 50.00 % of 2 pairs; mean over wordings (1): 50.00 %",
         "",
         "how many    100.00",
         "is there    100.00",
@@ -152,6 +168,21 @@ def test_score_refuses_what_does_not_belong_together(tmp_path: Path) -> None:
         score(annotations, questions, results)
 
 
+@pytest.mark.parametrize("answer", ["no", "Yes", "yes "])
+def test_an_answer_outside_the_choices_is_refused(tmp_path: Path, answer: str) -> None:
+    annotations, questions = official_files(tmp_path)
+    content = json.loads(questions.read_text(encoding="utf-8"))
+    for question in content["questions"]:
+        question["multiple_choices"] = ["yes", "dog", "Two."]
+    questions.write_text(json.dumps(content | {"task_type": "Multiple-Choice"}), encoding="utf-8")
+    results = tmp_path / "mine.json"
+    write_results(results, [3, 5, 7], ["Two.", "dog", "yes"], split_ids=[3, 5, 7])
+    assert score(annotations, questions, results)["overall"] == 66.67
+    write_results(results, [3, 5, 7], ["Two.", "dog", answer], split_ids=[3, 5, 7])
+    with pytest.raises(DataError, match=rf"1 of 3 answers are not among .* \(question 7: '{answer}'\)"):
+        score(annotations, questions, results)
+
+
 def test_score_of_own_data_with_fewer_humans(tmp_path: Path) -> None:
     annotations, questions = official_files(tmp_path, humans=2)
     write_results(tmp_path / "mine.json", [3, 5, 7], ["2", "cat", "yes"], split_ids=[3, 5, 7])
@@ -171,15 +202,22 @@ def test_an_evaluation_is_printed_with_baselines_and_the_seeds_figures() -> None
             "commonest_answer": {"overall": 25.0, "perAnswerType": {"yes/no": 50.0}, "answer": "yes"}
         },
         "seed": {"loss": None, "loss_questions": 0, "exact_match": 0.25, "any_of_ten": 0.5},
+        "intervals": {
+            "overall": [48.5, 51.0],
+            "perAnswerType": {"other": [30.0, 41.25], "yes/no": None},
+            "perQuestionType": {"what": [48.5, 51.0]},
+        },
     }
     assert format_accuracy(figures).splitlines() == [
         "1,234 questions, official VQA accuracy, in percent",
         "",
         "                   overall     other    yes/no",
         "accuracy             50.00     40.00     60.00",
+        "  95 % from          48.50     30.00         -",
+        "       to            51.00     41.25         -",
         "commonest answer     25.00         -     50.00",
         "",
         "exact match 0.2500, any of ten 0.5000, no loss over the 0 questions whose consensus is a class",
         "",
-        "what     50.00",
+        "what     50.00     48.50     51.00",
     ]

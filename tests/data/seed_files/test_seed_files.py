@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from data.base.errors import DataError
 from data.catalog.entries import SEED_FILES
+from data.pictures.feature_file import Features
 from data.seed_files import read_seed_files, write_seed_files
+from data.seed_files.half_pictures import HalfPictures
 from data.seed_files.write_seed_files import ARRAYS, IMAGES, NAMES, Half, Names
 from data.text.questions import MAX_LENGTH
 
@@ -55,8 +57,8 @@ def rows(count: int) -> np.ndarray:
     return np.random.default_rng(count).normal(size=(count, 2, 3)).astype(np.float16)
 
 
-def same(one: Half, other: Half) -> bool:
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in Half.__annotations__)
+def same(first: Half, second: Half) -> bool:
+    return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in Half.__annotations__)
 
 
 @settings(max_examples=25, deadline=None)
@@ -75,9 +77,9 @@ def test_rows_come_back_by_ascending_coco_number(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(write_seed_files, "BLOCK_BYTES", 3 * 6 * 4)
     write(tmp_path)
     names = read_seed_files.read_names(tmp_path / NAMES)
-    found = read_seed_files.pictures(tmp_path / IMAGES, "test", names)
-    assert found.columns == 6 and found.coco and found.image_ids.tolist() == [1, 3, 4, 5]
-    assert found.image_names == [PICTURES["test"][row] for row in (2, 1, 3, 0)]
+    stored = read_seed_files.pictures(tmp_path / IMAGES, "test", names)
+    assert stored.columns == 6 and stored.coco and stored.image_ids.tolist() == [1, 3, 4, 5]
+    assert stored.image_names == [PICTURES["test"][row] for row in (2, 1, 3, 0)]
     blocks = list(read_seed_files.feature_blocks(tmp_path / IMAGES, "test", names))
     assert [len(block) for block in blocks] == [3, 1] and blocks[0].dtype == np.float16
     assert np.array_equal(np.concatenate(blocks), rows(4).reshape(4, 6)[[2, 1, 3, 0]])
@@ -92,6 +94,18 @@ def test_pictures_without_coco_names_are_numbered_as_they_come() -> None:
     assert ids.tolist() == [1, 2] and not coco
 
 
+def test_two_image_sets_may_share_names_in_one_half() -> None:
+    """Such as a.jpg of photos-train and of photos-val, both trained on: an import wants each name once."""
+    stores = {
+        name: Features(np.full((2, 3), row, np.float16), np.array([1, 2]), ["a.jpg", other], {})
+        for row, (name, other) in enumerate([("old", "b.jpg"), ("new", "c.jpg")])
+    }
+    pictures = HalfPictures(stores, ["old", "new"])
+    assert pictures.names == ["old/a.jpg", "old/b.jpg", "new/a.jpg", "new/c.jpg"]
+    assert pictures.rows("new", np.array([2, 1, 3])).tolist() == [3, 2, -1]
+    assert HalfPictures(stores, ["new"]).names == ["a.jpg", "c.jpg"]
+
+
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -101,8 +115,8 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
 
 
 def test_ids_beyond_the_format_are_refused(tmp_path: Path) -> None:
-    one = half([1], 1, True)
-    large = Half(one.tokens, one.lengths, np.array([2**32]), one.rows, one.answers)
+    small = half([1], 1, True)
+    large = Half(small.tokens, small.lengths, np.array([2**32]), small.rows, small.answers)
     with pytest.raises(DataError, match=r"question_id_train would hold 4294967296"):
         write_seed_files.write_arrays(tmp_path / ARRAYS, large, half([1], 1, False))
 

@@ -124,13 +124,13 @@ def test_real_answers(tmp_path):
     assert np.array_equal(np.bincount(encoded.consensus[inside]), vocabulary.answer_counts)
     assert encoded.humans.shape == (8_977, 10) and encoded.humans.min() == OUTSIDE
     assert any("," in answer for answer in vocabulary.answers)
-    for row, one in enumerate(annotations):
+    for row, annotation in enumerate(annotations):
         names = [vocabulary.answers[number] for number in encoded.humans[row] if number != OUTSIDE]
-        assert names == [text for text in one.answers if text in vocabulary.answer_ids]
+        assert names == [text for text in annotation.answers if text in vocabulary.answer_ids]
         classes = encoded.soft_classes[row][encoded.soft_classes[row] != NO_HUMAN].tolist()
         assert len(set(classes)) == len(classes)
         if encoded.consensus[row] != OUTSIDE:  # the commonest answer earns most: all of it where four agree
-            most = Counter(one.answers)[one.multiple_choice_answer]
+            most = Counter(annotation.answers)[annotation.multiple_choice_answer]
             at = classes.index(encoded.consensus[row])
             assert encoded.soft_scores[row][at] >= min(1, 0.3 * most) - 1e-6
     for number in range(0, 1_000, 97):

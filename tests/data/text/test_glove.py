@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import zipfile
 
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.base.errors import DataError
+from data.catalog.entries import Source
 from data.containers.archives import open_member, read_member
+from data.download.local_copies import local_copy
 from data.text.glove import embedding_matrix, read_embeddings, read_vectors, write_embeddings
 from data.text.questions import Vocabulary
 
@@ -26,7 +29,9 @@ def glove(tmp_path):
         path = tmp_path / "glove.zip"
         with zipfile.ZipFile(path, "w", method) as archive:
             archive.writestr("other.txt", "not this one")
-            archive.writestr(MEMBER, content if content is not None else "".join(f"{one}\n" for one in lines))
+            archive.writestr(
+                MEMBER, content if content is not None else "".join(f"{line}\n" for line in lines)
+            )
         return path
 
     return write
@@ -34,8 +39,8 @@ def glove(tmp_path):
 
 def test_rows_in_the_order_of_the_words(glove):
     path = glove("the 0.5 -1 2e-3", "Ünï 1 2 3", "of 4 5 6", "’s 7 8 9")
-    matrix, found = read_vectors(path, MEMBER, ["of", "missing", "’s", "the", "Ünï", "th"], 3)
-    assert matrix.dtype == np.float32 and found.tolist() == [True, False, True, True, True, False]
+    matrix, known = read_vectors(path, MEMBER, ["of", "missing", "’s", "the", "Ünï", "th"], 3)
+    assert matrix.dtype == np.float32 and known.tolist() == [True, False, True, True, True, False]
     expected = [[4, 5, 6], [0] * 3, [7, 8, 9], [0.5, -1, 2e-3], [1, 2, 3], [0] * 3]
     assert np.array_equal(matrix, np.array(expected, np.float32))
 
@@ -55,8 +60,8 @@ def test_numbers_as_c_and_python_write_them(glove):
 
 def test_words_with_spaces_split_from_the_right(glove):
     path = glove(". . . 1 2", "at name@domain.com 3 4", "at 5 6", ". 7 8", "a\u00a0b 9 9")
-    matrix, found = read_vectors(path, MEMBER, [".", "at", ". . .", "a\u00a0b"], 2)
-    assert found.all() and matrix.tolist() == [[7, 8], [5, 6], [1, 2], [9, 9]]
+    matrix, known = read_vectors(path, MEMBER, [".", "at", ". . .", "a\u00a0b"], 2)
+    assert known.all() and matrix.tolist() == [[7, 8], [5, 6], [1, 2], [9, 9]]
 
 
 @pytest.mark.parametrize("content", ["a 1 2\r\nb 3 4\r\n", "a 1 2\nb 3 4", "a 1 2 \nb 3 4 \n\n"])
@@ -167,3 +172,56 @@ def test_a_member_larger_than_it_declares_is_refused(glove):
         read_member(path, MEMBER)
     with pytest.raises(DataError, match="more than the 10 allowed"):
         read_member(path, MEMBER, max_bytes=10)
+
+
+@pytest.mark.parametrize("stated", ["unpacked/glove.txt", "unpacked"])
+def test_an_unpacked_text_and_a_folder_with_it_are_read(tmp_path, stated):
+    text = tmp_path / "unpacked" / MEMBER
+    text.parent.mkdir()
+    text.write_bytes(b"a 1 2\nb 3 4\n" + b"c 0 0\n" * 5000 + b"d nan 1\n")
+    path = local_copy(Source("vectors", "v", path=tmp_path / stated), text=MEMBER)
+    told = []
+    matrix, _ = read_vectors(path, MEMBER, ["b", "a"], 2, lambda done, total, _: told.append((done, total)))
+    assert matrix.tolist() == [[3, 4], [1, 2]] and told[-1] == (text.stat().st_size,) * 2
+    with pytest.raises(DataError, match=r"unpacked/glove\.txt, line 5,003.*not finite"):
+        read_vectors(path, MEMBER, ["d"], 2)
+    with pytest.raises(
+        DataError, match=r"unpacked: is a folder without other\.txt; expected this file, or the zip"
+    ):
+        local_copy(Source("vectors", "v", path=text.parent), text="other.txt")
+
+
+def test_a_zip_is_one_whatever_it_is_called(tmp_path, glove):
+    path = glove("a 1 2").rename(tmp_path / "vectors")
+    assert local_copy(Source("vectors", "vectors", path=path), text=MEMBER) == path
+    assert read_vectors(path, MEMBER, ["a"], 2)[0].tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("place", ["", "glove.6B"])
+def test_a_mirror_s_unpacked_vectors_serve_where_its_zip_is_gone(tmp_path, place):
+    source = Source("GloVe", "glove.6B.zip", ("https://127.0.0.1/glove.6B.zip",))
+    (tmp_path / place).mkdir(exist_ok=True)
+    (tmp_path / place / MEMBER).write_text("a 1\n")
+    assert local_copy(source, tmp_path.as_uri(), text=MEMBER) == tmp_path / place / MEMBER
+    assert local_copy(source, tmp_path.as_uri(), text="other.txt") is None
+    with zipfile.ZipFile(tmp_path / "glove.6B.zip", "w"):
+        pass
+    assert local_copy(source, tmp_path.as_uri(), text=MEMBER) == tmp_path / "glove.6B.zip"
+
+
+@pytest.mark.parametrize(
+    "name, content, why",
+    [
+        ("vectors.txt", b"a 1 2\n", r"not a zip; a text by itself has to be called glove\.txt"),
+        ("vectors.zip", b"a 1 2\n", "not a readable zip"),
+        ("glove.txt.gz", b"\x1f\x8b\x08", r"is gzipped; expected glove\.txt, or the zip"),
+        (MEMBER, b"PK\x03\x04", "is packed, though its name says that it is a text"),
+        (MEMBER, b"\x1f\x8b\x08", "is packed"),
+        (MEMBER, b"a\0b", "byte 1 is zero"),
+        (MEMBER, None, f"{MEMBER}: is a pipe"),
+    ],
+)
+def test_what_is_neither_is_refused_by_what_it_is(tmp_path, name, content, why):
+    os.mkfifo(tmp_path / name) if content is None else (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=why):
+        local_copy(Source("vectors", name, path=tmp_path / name), text=MEMBER)

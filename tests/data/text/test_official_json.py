@@ -62,9 +62,9 @@ def test_questions_in_file_order(file):
 
 
 def test_annotations_in_file_order(file):
-    (found,) = annotations_of(file, annotation(3, answers=["a"] * 9 + ['b, "c"']))
-    assert found.answers == ("a",) * 9 + ('b, "c"',)
-    assert (found.question_type, found.answer_type, found.multiple_choice_answer) == (
+    (entry,) = annotations_of(file, annotation(3, answers=["a"] * 9 + ['b, "c"']))
+    assert entry.answers == ("a",) * 9 + ('b, "c"',)
+    assert (entry.question_type, entry.answer_type, entry.multiple_choice_answer) == (
         "is it",
         "yes/no",
         "yes",
@@ -72,8 +72,8 @@ def test_annotations_in_file_order(file):
 
 
 def test_multiple_choices(file):
-    (found,) = questions_of(file, question(multiple_choices=["yes", "no"]))
-    assert found.multiple_choices == ("yes", "no")
+    (entry,) = questions_of(file, question(multiple_choices=["yes", "no"]))
+    assert entry.multiple_choices == ("yes", "no")
     with pytest.raises(DataError, match=r"1 of 2 questions \(question_id 2\) have no multiple_choices"):
         questions_of(file, question(multiple_choices=["yes"]), question(2))
     with pytest.raises(DataError, match=r"1 of 2 questions \(question_id 1\) have no multiple_choices"):
@@ -89,8 +89,7 @@ def test_a_member_of_a_zip_and_a_byte_order_mark(tmp_path):
     assert [inside] == read_questions(tmp_path / "q.json")
     with pytest.raises(DataError, match=r"no member other\.json"):
         read_questions(tmp_path / "q.zip", "other.json")
-    with pytest.raises(DataError, match="is a zip; expected a text"):
-        read_questions(tmp_path / "q.zip")
+    assert [inside] == read_questions(tmp_path / "q.zip")
 
 
 def test_what_repeats_itself_is_kept_once(file):
@@ -197,8 +196,8 @@ def test_json_of_another_kind(file, content, why):
 
 
 def test_another_encoding_is_named(file):
-    with pytest.raises(DataError, match=r"questions\.json: not UTF-8 text: byte 3 is zero"):
-        read_questions(file("{}".encode("utf-16")))
+    with pytest.raises(DataError, match=r"questions\.json: not UTF-8 text: byte 1 is zero"):
+        read_questions(file("{}".encode("utf-16-le")))
 
 
 def test_no_questions_and_no_file(file, tmp_path):
@@ -229,7 +228,7 @@ def test_pairs(file):
         in_order(annotations[:2], [questions[0], questions[0]])
     with pytest.raises(DataError, match=r"1 of 3 annotations have the id of another"):
         in_order([*annotations[:2], annotations[0]], questions[::2])
-    assert [one.question_id for one in in_order(annotations[:2], questions[::2])] == [1, 3]
+    assert [pair.question_id for pair in in_order(annotations[:2], questions[::2])] == [1, 3]
 
 
 def test_images():
@@ -243,11 +242,13 @@ def test_own_data_may_have_fewer_humans_and_no_types(file):
         without(annotation(number, answers), "answer_type", "question_type", "multiple_choice_answer")
         for number, answers in enumerate([["b", "a", "b", "a"], ["No"], ["two"], ["3.5"], ["red"]], 1)
     ]
-    found = annotations_of(file, *bare, own_data=True)
-    assert [one.multiple_choice_answer for one in found] == ["a", "No", "two", "3.5", "red"]
-    assert [one.answer_type for one in found] == ["other", "yes/no", "number", "number", "other"]
-    asked = questions_of(file, *[question(n, question=text) for n, text in enumerate(["How big?", ""], 1)])
-    assert [one.question_type for one in in_order(found[:2], asked)] == ["how", "none"]
+    entries = annotations_of(file, *bare, own_data=True)
+    assert [entry.multiple_choice_answer for entry in entries] == ["a", "No", "two", "3.5", "red"]
+    assert [entry.answer_type for entry in entries] == ["other", "yes/no", "number", "number", "other"]
+    questions = questions_of(
+        file, *[question(n, question=text) for n, text in enumerate(["How big?", ""], 1)]
+    )
+    assert [entry.question_type for entry in in_order(entries[:2], questions)] == ["how", "none"]
     with pytest.raises(DataError, match="0 answers, expected one to 10"):
         annotations_of(file, annotation(1, []), own_data=True)
     with pytest.raises(DataError, match="11 answers, expected one to 10"):
@@ -268,14 +269,14 @@ def test_real_files_lose_nothing(real):
                        ("mscoco_train2014_annotations", read_annotations)):  # fmt: skip
         path = real / f"v2_{name}.json"
         entries = json.loads(path.read_text(encoding="utf-8"))[name.split("_")[-1]]
-        found = read(path)
-        assert len(found) == len(entries) == 8_977
-        for one, entry in zip(found, entries, strict=True):
-            assert (one.question_id, one.image_id) == (entry["question_id"], entry["image_id"])
+        typed = read(path)
+        assert len(typed) == len(entries) == 8_977
+        for record, entry in zip(typed, entries, strict=True):
+            assert (record.question_id, record.image_id) == (entry["question_id"], entry["image_id"])
             if read is read_questions:
-                assert one.question == entry["question"]
+                assert record.question == entry["question"]
             else:
-                assert list(one.answers) == [human["answer"] for human in entry["answers"]]
+                assert list(record.answers) == [human["answer"] for human in entry["answers"]]
 
 
 @needs_real
@@ -283,4 +284,4 @@ def test_real_pairs(real):
     questions = read_questions(real / "v2_OpenEnded_mscoco_train2014_questions.json")
     annotations = read_annotations(real / "v2_mscoco_train2014_annotations.json")
     assert in_order(annotations[::-1], questions) == annotations
-    check_images([one.image_id for one in questions], {one.image_id for one in annotations})
+    check_images([entry.image_id for entry in questions], {entry.image_id for entry in annotations})

@@ -39,7 +39,7 @@ def nltk_tokens(text):
     return NLTKWordTokenizer().tokenize(text.lower())
 
 
-def asked(*texts):
+def questions_of(*texts):
     return [Question(number, number, text) for number, text in enumerate(texts, 1)]
 
 
@@ -107,7 +107,7 @@ def test_long_monsters_end():
 
 
 def test_words_by_count_then_alphabet():
-    vocabulary = build_vocabulary(asked("b b a", "a c c?", "zzz"), answered("y", "x", "x"), 2)
+    vocabulary = build_vocabulary(questions_of("b b a", "a c c?", "zzz"), answered("y", "x", "x"), 2)
     assert vocabulary.words == ("a", "b", "c", "?", "zzz")
     assert vocabulary.word_counts == (2, 2, 2, 1, 1)
     assert (vocabulary.answers, vocabulary.answer_counts) == (("x", "y"), (2, 1))
@@ -116,20 +116,20 @@ def test_words_by_count_then_alphabet():
 
 
 def test_words_of_questions_without_a_top_answer_do_not_count():
-    vocabulary = build_vocabulary(asked("red", "red", "blue"), answered("a", "a", "b"), 1)
+    vocabulary = build_vocabulary(questions_of("red", "red", "blue"), answered("a", "a", "b"), 1)
     assert (vocabulary.words, vocabulary.questions, vocabulary.kept_questions) == (("red",), 3, 2)
 
 
 def test_equally_common_answers_by_alphabet():
-    assert build_vocabulary(asked("q", "q", "q"), answered("c", "a", "b"), 2).answers == ("a", "b")
+    assert build_vocabulary(questions_of("q", "q", "q"), answered("c", "a", "b"), 2).answers == ("a", "b")
 
 
 def test_more_answers_asked_for_than_there_are():
-    assert build_vocabulary(asked("q"), answered("a"), 1_000).answers == ("a",)
+    assert build_vocabulary(questions_of("q"), answered("a"), 1_000).answers == ("a",)
 
 
 def test_pairs_are_joined_by_id():
-    questions, annotations = asked("one", "two", "three"), answered("a", "b", "a")
+    questions, annotations = questions_of("one", "two", "three"), answered("a", "b", "a")
     expected = build_vocabulary(questions, annotations, 1)
     assert build_vocabulary(questions, annotations[::-1], 1) == expected
     with pytest.raises(DataError, match="1 of 3 questions have no annotation"):
@@ -138,7 +138,7 @@ def test_pairs_are_joined_by_id():
 
 def test_no_answers_asked_for():
     with pytest.raises(DataError, match="at least one"):
-        build_vocabulary(asked("q"), answered("a"), 0)
+        build_vocabulary(questions_of("q"), answered("a"), 0)
 
 
 def test_only_the_first_words_of_a_long_question_count():
@@ -149,8 +149,8 @@ def test_only_the_first_words_of_a_long_question_count():
 @settings(deadline=None)
 @given(st.lists(st.text(alphabet="ab c?", max_size=70), min_size=1, max_size=6))
 def test_rows_hold_the_ids_on_the_right(texts):
-    vocabulary = build_vocabulary(asked("a b", "c"), answered("x", "x"), 1)
-    encoded = encode(asked(*texts), vocabulary)
+    vocabulary = build_vocabulary(questions_of("a b", "c"), answered("x", "x"), 1)
+    encoded = encode(questions_of(*texts), vocabulary)
     for text, row, length in zip(texts, encoded.tokens, encoded.lengths, strict=True):
         words = tokenize(text)[:MAX_LENGTH]
         assert length == len(words)
@@ -177,7 +177,7 @@ def test_unknown_words():
 
 
 def test_questions_file(tmp_path):
-    encoded = encode(asked("a b", "", "c"), vocabulary_of("a", "b"))
+    encoded = encode(questions_of("a b", "", "c"), vocabulary_of("a", "b"))
     for name in ("one.h5", "two.h5"):
         write_encoded(tmp_path / name, encoded)
     assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
@@ -265,7 +265,7 @@ def test_real_rows_read_back_as_the_questions(real):
         assert 2 <= length == len(expected) <= MAX_LENGTH
         assert not row[: MAX_LENGTH - length].any() and row[MAX_LENGTH - length :].all()
         read_back = [words[number] for number in row[MAX_LENGTH - length :]]
-        assert all(one in (word, "<unknown>") for one, word in zip(read_back, expected, strict=True))
+        assert all(token in (word, "<unknown>") for token, word in zip(read_back, expected, strict=True))
         unknown += read_back.count("<unknown>")
     assert unknown == (encoded.tokens == vocabulary.unknown_id).sum()
     assert 0 < unknown < 0.01 * encoded.lengths.sum()  # words of the 589 questions without a class only

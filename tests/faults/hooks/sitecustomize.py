@@ -60,15 +60,18 @@ def _break_reads(how: str) -> None:
     import errno
 
     number, times, wanted = how.split()
-    left, real = [int(times)], os.readv
+    left = [int(times)]
 
-    def readv(handle: int, buffers: Any) -> int:
-        if left[0] and os.readlink(f"/proc/self/fd/{handle}").endswith(f"/{wanted}"):
-            left[0] -= 1
-            raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
-        return real(handle, buffers)
+    def broken(real: Any) -> Any:
+        def read(handle: int, *words: Any) -> Any:
+            if left[0] and os.readlink(f"/proc/self/fd/{handle}").endswith(f"/{wanted}"):
+                left[0] -= 1
+                raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
+            return real(handle, *words)
 
-    os.readv = readv
+        return read
+
+    os.readv, os.pread = broken(os.readv), broken(os.pread)
 
 
 if "VQA_READ" in os.environ:

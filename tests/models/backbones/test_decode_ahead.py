@@ -20,7 +20,9 @@ from dataclasses import replace
 sys.path.insert(0, {here!r})
 from test_extraction import Reader, cheap
 from data.base.errors import ModelError
+from models.backbones.decode_ahead import Decoder, Processes
 from models.backbones.extraction import extract_groups
+from models.backbones.frames import Frame
 
 def fill():
     disk = os.statvfs("/dev/shm")
@@ -41,7 +43,8 @@ if __name__ == "__main__":
     try:
         if when == 0:
             fill()
-        for rows in extract_groups(replace(cheap(), size=224), Reader(), groups, batch, workers=2):
+        decode = Processes(Decoder(Reader(), Frame(224), batch), workers=2)
+        for rows in extract_groups(replace(cheap(), frame=Frame(224)), decode, groups):
             assert not rows.bad and rows.features.any(axis=1).all() and len(rows.features) == batch
             done += 1
             if done == when:

@@ -1,4 +1,4 @@
-"""Every kind of picture file becomes the right upright RGB pixels, and what is no picture says why."""
+"""Every kind of picture file becomes the right upright RGB pixels, and what is not a picture says why."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from data.pictures.given_pictures import given
 from models.backbones import decoding
 from models.backbones.decoding import PictureError, decode
 
@@ -38,8 +39,8 @@ def pillow(image: Image.Image, size: int = 224) -> Tensor:
     return torch.from_numpy(np.array(image.resize((size, size), Image.Resampling.BILINEAR))).permute(2, 0, 1)
 
 
-def difference(one: Tensor, other: Tensor) -> int:
-    return int((one.int() - other.int()).abs().max())
+def difference(first: Tensor, second: Tensor) -> int:
+    return int((first.int() - second.int()).abs().max())
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "WEBP"])
@@ -68,7 +69,7 @@ def test_both_jpeg_decoders_give_the_same_pixels(monkeypatch: pytest.MonkeyPatch
     contents = [path.read_bytes() for path in PHOTOS]
     ours = [decode(data) for data in contents]
     monkeypatch.setattr(decoding, "_jpeg", lambda data, image: decoding._other(image))
-    assert all(torch.equal(one, decode(data)) for one, data in zip(ours, contents, strict=True))
+    assert all(torch.equal(pixels, decode(data)) for pixels, data in zip(ours, contents, strict=True))
 
 
 def test_greyscale_has_three_equal_channels() -> None:
@@ -172,3 +173,24 @@ def test_an_absurdly_large_picture_is_refused_by_its_header() -> None:
 def test_floating_point_pixels_are_refused() -> None:
     with pytest.raises(PictureError, match="floating-point"):
         decode(encoded(Image.new("F", (8, 8)), "TIFF"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("I;16", "<u2"), ("I;16B", ">u2"), ("I;16L", "<u2"), ("I", "<i4")]
+)
+def test_a_pil_image_of_sixteen_bits_is_decoded_as_its_file_is(mode: str, kind: str) -> None:
+    grey = np.linspace(0, 65535, 20 * 30).astype(int).reshape(20, 30)
+    image = Image.frombytes(mode, (30, 20), grey.astype(kind).tobytes())
+    upper = Image.fromarray((grey >> 8).astype(np.uint8))
+    assert decode(given(image).content).equal(decode(encoded(upper, "PNG")))
+
+
+@pytest.mark.parametrize("mode", ["PA", "La", "RGBa"])
+def test_a_transparent_pil_image_is_laid_over_white(mode: str) -> None:
+    clear = Image.new("LA" if mode == "La" else "RGBA", (30, 20))  # black, of which nothing is seen
+    assert int(decode(given(clear.convert(mode)).content).min()) == 255
+
+
+def test_a_pil_image_of_floating_point_pixels_is_refused() -> None:
+    with pytest.raises(PictureError, match="floating-point"):
+        decode(given(Image.new("F", (8, 8))).content)

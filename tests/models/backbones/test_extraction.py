@@ -20,9 +20,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from data.base.errors import ModelError
-from models.backbones.decode_ahead import Decoded, Decoder, _Packed
+from models.backbones.decode_ahead import Decoded, Decoder, Processes, Read, Threads, _Packed
 from models.backbones.decoding import PictureError, decode
 from models.backbones.extraction import extract, extract_groups, fit_batch
+from models.backbones.frames import Frame
 from models.backbones.load import Backbone, load_backbone
 
 
@@ -37,17 +38,16 @@ def picture(number: int, size: tuple[int, int] = (48, 32)) -> bytes:
 class Means(nn.Module):
     """A network that costs nothing: two numbers a picture."""
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"features": torch.stack([x.mean((1, 2, 3)), x.amax((1, 2, 3))], 1)}
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [torch.stack([x.mean((1, 2, 3)), x.amax((1, 2, 3))], 1)]
 
 
 def cheap(module: nn.Module | None = None) -> Backbone:
     ones = torch.ones(1, 3, 1, 1)
     return Backbone(
         name="means",
-        layer="all",
-        shape=(2,),
-        size=8,
+        layers={"all": (2,)},
+        frame=Frame(8),
         device=torch.device("cpu"),
         precision="float32",
         transform="none",
@@ -95,11 +95,11 @@ def test_groups_come_back_whole_and_in_order(lengths: list[int], batch: int, bro
     starts = np.cumsum([0, *lengths])
     groups = [range(starts[i], starts[i + 1]) for i in range(len(lengths))]
     heard: list[int] = []
-    found = list(extract_groups(cheap(), contents.__getitem__, groups, batch, on_batch=heard.append))
-    assert [len(rows.features) for rows in found] == lengths and sum(heard) == sum(lengths)
+    results = list(extract_groups(cheap(), decoding(contents.__getitem__, batch), groups, heard.append))
+    assert [len(rows.features) for rows in results] == lengths and sum(heard) == sum(lengths)
     whole = extract(cheap(), contents, batch=1).features
-    assert np.array_equal(np.concatenate([rows.features for rows in found]), whole)
-    bad = [start + place for start, rows in zip(starts, found, strict=False) for place in rows.bad]
+    assert np.array_equal(np.concatenate([rows.features for rows in results]), whole)
+    bad = [start + place for start, rows in zip(starts, results, strict=False) for place in rows.bad]
     assert sorted(bad) == sorted(number for number in broken if number < sum(lengths))
 
 
@@ -134,13 +134,25 @@ class Reader:
         return picture(index, (8, 8))
 
 
-def test_decoding_processes_give_what_the_thread_gives() -> None:
+def decoding(read: Read, batch: int, workers: int = 0) -> Threads | Processes:
+    decoder = Decoder(read, cheap().frame, batch)
+    return Processes(decoder, workers) if workers else Threads(decoder)
+
+
+def test_decoding_processes_give_what_the_thread_gives_in_one_stream_after_another() -> None:
     groups = [range(4), range(4, 9)]
-    by_thread = list(extract_groups(cheap(), Reader(), groups, 2))
-    by_processes = list(extract_groups(cheap(), Reader(), groups, 2, workers=1))
-    for one, other in zip(by_thread, by_processes, strict=True):
-        assert np.array_equal(one.features, other.features) and one.bad == other.bad
+    by_thread = list(extract_groups(cheap(), decoding(Reader(), 2), groups))
+    processes = Processes(Decoder(Reader(), cheap().frame, 2), workers=2)
+    seen = []
+    for _ in range(3):
+        by_processes = list(extract_groups(cheap(), processes, groups))
+        for first, second in zip(by_thread, by_processes, strict=True):
+            assert np.array_equal(first.features, second.features) and first.bad == second.bad
+        seen.append({process.pid for process in multiprocessing.active_children()})
+    assert len(seen[0]) == 2 and seen == [seen[0]] * 3  # the same processes
     assert by_thread[0].bad == {3: "gone from the archive"}
+    processes.stop()
+    assert not multiprocessing.active_children()
 
 
 class Deadly:
@@ -153,7 +165,7 @@ class Deadly:
 
 def test_a_decoding_process_that_dies_ends_with_advice() -> None:
     with pytest.raises(ModelError, match=r"SIGBUS.*shm-size"):
-        list(extract_groups(cheap(), Deadly(), [range(4)], 2, workers=1))
+        list(extract_groups(cheap(), decoding(Deadly(), 2, workers=1), [range(4)]))
 
 
 def test_a_decoding_process_that_is_killed_while_the_network_computes_ends_with_advice() -> None:
@@ -163,7 +175,8 @@ def test_a_decoding_process_that_is_killed_while_the_network_computes_ends_with_
             time.sleep(0.2)  # torch's own handler of the signal would raise here
 
     with pytest.raises(ModelError, match=r"SIGKILL.*memory short.*batch_size"):
-        list(extract_groups(cheap(), Reader(), [range(4 + n, 8 + n) for n in range(9)], 2, 1, kill))
+        groups = [range(4 + n, 8 + n) for n in range(9)]
+        list(extract_groups(cheap(), decoding(Reader(), 2, workers=1), groups, kill))
 
 
 class Endless(Reader):
@@ -176,14 +189,14 @@ class Endless(Reader):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_storage_that_fails_ends_the_extraction_in_its_own_words(workers: int) -> None:
     with pytest.raises(ModelError, match=r"^photos/3\.jpg: can't be read$"):
-        list(extract_groups(cheap(), Endless(), [range(4)], 2, workers))
+        list(extract_groups(cheap(), decoding(Endless(), 2, workers), [range(4)]))
 
 
 def test_a_batch_is_unpacked_where_it_is_pinned_for_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     from torch.utils.data._utils.pin_memory import pin_memory
 
     monkeypatch.setattr(Tensor, "pin_memory", Tensor.clone)  # there may be no GPU here
-    batch = Decoder(Reader(), 8, 4)([2, 3])
+    batch = Decoder(Reader(), Frame(8), 4)([2, 3])
     pinned = pin_memory(_Packed(batch))
     assert (
         isinstance(pinned, Decoded) and pinned[1:] == batch[1:] and torch.equal(pinned.pixels, batch.pixels)
@@ -195,8 +208,8 @@ class Faulty(nn.Module):
         super().__init__()
         self.value = value
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"features": torch.full((len(x), 2), self.value)}
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [torch.full((len(x), 2), self.value)]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 65_600.0, -1e9])
@@ -211,11 +224,11 @@ def test_an_unexpected_failure_of_reading_is_not_swallowed() -> None:
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="disk"):
-        list(extract_groups(cheap(), read, [range(3)], 2))
+        list(extract_groups(cheap(), decoding(read, 2), [range(3)]))
 
 
 def limited(room: int) -> Callable[[Tensor], Any]:
-    def run(x: Tensor) -> dict[str, Tensor]:
+    def run(x: Tensor) -> list[Tensor]:
         if len(x) > room:
             raise torch.OutOfMemoryError("out of memory")
         return Means().forward(x)
@@ -228,9 +241,9 @@ class Limited(nn.Module):
         super().__init__()
         self.run = limited(room)
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = self.run(x)
-        return found
+    def forward(self, x: Tensor) -> list[Tensor]:
+        features: list[Tensor] = self.run(x)
+        return features
 
 
 def test_the_batch_is_halved_until_it_fits() -> None:
@@ -250,17 +263,17 @@ def test_running_out_of_memory_later_ends_with_advice() -> None:
 def test_a_gpu_gives_the_features_of_the_cpu(resnet: Backbone, precision: str) -> None:
     contents = [picture(number) for number in range(9)] + [b"broken"]
     on_gpu = load_backbone("resnet18", "flatten", "random:0", "cuda", precision)
-    found = extract(replace(on_gpu), contents, batch=4)
+    rows = extract(replace(on_gpu), contents, batch=4)
     expected = extract(resnet, contents, batch=4)
     cosine = nn.functional.cosine_similarity(
-        torch.from_numpy(found.features[:9]).float(), torch.from_numpy(expected.features[:9]).float()
+        torch.from_numpy(rows.features[:9]).float(), torch.from_numpy(expected.features[:9]).float()
     )
-    assert cosine.min() > (0.99999 if precision == "float32" else 0.999) and list(found.bad) == [9]
-    assert np.array_equal(extract(on_gpu, contents, batch=4).features, found.features)
+    assert cosine.min() > (0.99999 if precision == "float32" else 0.999) and list(rows.bad) == [9]
+    assert np.array_equal(extract(on_gpu, contents, batch=4).features, rows.features)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="no second GPU here")
 def test_a_second_gpu_gives_the_features_of_the_first() -> None:
     contents = [picture(number) for number in range(9)]
-    one, other = (load_backbone("resnet18", "flatten", "random:0", f"cuda:{number}") for number in (0, 1))
-    assert np.array_equal(extract(one, contents, 4).features, extract(other, contents, 4).features)
+    first, second = (load_backbone("resnet18", "flatten", "random:0", f"cuda:{number}") for number in (0, 1))
+    assert np.array_equal(extract(first, contents, 4).features, extract(second, contents, 4).features)

@@ -21,6 +21,8 @@ import io, json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from PIL import Image
+from data.base.freed_memory import give_back
+from data.base.picture_limits import FORMATS
 from models import memory
 from models.backbones import decoding as pictures
 
@@ -39,7 +41,10 @@ KINDS = {
     "JPEG, CMYK": ("JPEG", "CMYK", {}),
     "JPEG, progressive": ("JPEG", "RGB", {"progressive": True, "subsampling": 0}),
     "WebP": ("WEBP", "RGBA", {"method": 0}),
+    "JPEG 2000": ("JPEG2000", "RGBA", {}),
 }
+if "AVIF" in FORMATS:
+    KINDS["AVIF"] = "AVIF", "RGBA", {"speed": 10}
 
 def encoded(size, kind, mode, options):
     file = io.BytesIO()
@@ -51,7 +56,7 @@ def field(name):
 
 def measured(function, *arguments):
     "Bytes a pixel at the peak and at the end, without the pages of libraries that were touched meanwhile."
-    memory.give_back()
+    give_back()
     before = field("RssAnon")
     Path("/proc/self/clear_refs").write_text("5")
     function(*arguments)
@@ -84,11 +89,12 @@ def measured() -> str:
     ).stdout
 
 
+@pytest.mark.slow
 @needs_a_peak
 def test_a_picture_takes_what_its_pixels_need_and_large_ones_do_so_in_turn() -> None:
     """Four bytes a pixel in Pillow and three as RGB; more only where a decoder itself keeps the whole picture."""
     taken = json.loads(measured())
-    need = {"JPEG, progressive": 9, "WebP": 16}
+    need = {"JPEG, progressive": 9, "WebP": 16, "AVIF": 16, "JPEG 2000": 24}
     assert {name: peak for name, (peak, _) in taken.items() if not peak < need.get(name, 7) + 1.5} == {}
     peak, left = taken["four at once"]
     assert peak > 5 and left < 1.5

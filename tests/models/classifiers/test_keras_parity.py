@@ -1,4 +1,4 @@
-"""The seed's model against Keras 3: same weights, same outputs; one step of RMSprop, same new weights."""
+"""The original's model against Keras 3: same weights, same outputs; one step of RMSprop, same new weights."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import torch
 
 from models.classifiers.architecture import Architecture
 from models.classifiers.build import build
-from models.classifiers.deeper_lstm import Classifier
-from models.classifiers.question_tree import gather_questions
+from models.classifiers.interface import Classifier
 from models.feature_table import Features
 from models.training.optimisers import KerasRMSprop
 
@@ -30,7 +29,7 @@ def _one_thread():
 
 
 def keras_model(a: Architecture, embeddings: np.ndarray | None = None) -> Any:
-    """The seed's model in Keras, from its description: two inputs, softmax out, GloVe frozen."""
+    """The original's model in Keras, from its description: two inputs, softmax out, GloVe frozen."""
     layers = keras.layers
     start = "zeros" if embeddings is None else keras.initializers.Constant(embeddings)
     question, picture = keras.Input((26,), dtype="int32"), keras.Input(a.features)
@@ -79,17 +78,18 @@ def both() -> tuple[Classifier, Any]:
     return ours, theirs
 
 
+def normalised(features: np.ndarray) -> np.ndarray:
+    return features.astype(np.float32) / np.linalg.norm(features.astype(np.float32), axis=1, keepdims=True)
+
+
 def test_outputs_are_those_of_keras():
     ours, theirs = both()
     tokens, features, _ = batch(SMALL)
-    normalised = features.astype(np.float32) / np.linalg.norm(
-        features.astype(np.float32), axis=1, keepdims=True
-    )
     pictures = Features(features, torch.device("cpu")).gather(np.arange(64))
-    expected = theirs.predict([tokens, normalised], verbose=0)
+    expected = theirs.predict([tokens, normalised(features)], verbose=0)
     with torch.no_grad():
-        found = ours.eval()(gather_questions(tokens, private=False), pictures).softmax(dim=1).numpy()
-    np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-5)
+        actual = ours.eval()(tokens, pictures).softmax(dim=1).numpy()
+    np.testing.assert_allclose(actual, expected, atol=1e-6, rtol=1e-5)
 
 
 def test_one_step_of_rmsprop_is_that_of_keras():
@@ -97,12 +97,12 @@ def test_one_step_of_rmsprop_is_that_of_keras():
     tokens, features, classes = batch(SMALL)
     pictures = Features(features, torch.device("cpu")).gather(np.arange(64))
     before = as_keras(ours)
-    theirs.train_on_batch([tokens, pictures.numpy()], classes)
-    logits = ours.train()(gather_questions(tokens, private=True), pictures)
+    theirs.train_on_batch([tokens, normalised(features)], classes)
+    logits = ours.train()(tokens, pictures)
     torch.nn.functional.cross_entropy(logits, torch.from_numpy(classes)).backward()
     KerasRMSprop([weight for weight in ours.parameters() if weight.requires_grad]).step()
-    for layer, found, old in zip(trained_layers(theirs), as_keras(ours), before, strict=True):
-        for theirs_now, ours_now, then in zip(layer.get_weights(), found, old, strict=True):
+    for layer, actual, old in zip(trained_layers(theirs), as_keras(ours), before, strict=True):
+        for theirs_now, ours_now, then in zip(layer.get_weights(), actual, old, strict=True):
             np.testing.assert_allclose(ours_now, theirs_now, atol=1e-5)
             assert np.abs(ours_now - then).max() > 1e-4  # the step did move it
 

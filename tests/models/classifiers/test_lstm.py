@@ -77,11 +77,22 @@ def test_outputs_and_gradients_of_both_layers_are_those_of_26_plain_steps(words:
     tokens = real_like(80, words)
     table = torch.randn(words, 20, generator=torch.Generator().manual_seed(1))
     layers = two_layers(2)
-    found = with_gradients(layers, along_trees(layers, table, tokens, private))
+    actual = with_gradients(layers, along_trees(layers, table, tokens, private))
     exact, looked_up = two_layers(2).double(), table.double()[torch.from_numpy(tokens).long()]
     expected = with_gradients(exact, plain(exact[1], plain(exact[0], looked_up))[:, -1])
-    for ours, theirs in zip(found, expected, strict=True):
+    for ours, theirs in zip(actual, expected, strict=True):
         assert (ours - theirs).norm() <= 1e-6 * theirs.norm()
+
+
+def test_a_gpus_way_has_the_outputs_and_gradients_of_the_tree():
+    """torch's own LSTM stands in for cuDNN: on a GPU the same call is cuDNN's."""
+    tokens, table = real_like(80, 50), torch.randn(50, 20, generator=torch.Generator().manual_seed(1))
+    layers = two_layers(2)
+    looked_up = table[torch.from_numpy(tokens).long()]
+    actual = with_gradients(layers, layers[1].all_steps(layers[0].all_steps(looked_up))[:, -1])
+    expected = with_gradients(layers, along_trees(layers, table, tokens, False))
+    for theirs, ours in zip(actual, expected, strict=True):
+        assert (ours - theirs).norm() <= 2e-6 * theirs.norm()
 
 
 def test_the_padding_steps_train_the_weights():
@@ -140,10 +151,13 @@ def test_products_in_bfloat16_have_few_shapes():
 
     def shapes(precision: torch.dtype, batches: range) -> set[tuple[object, ...]]:
         layers, table = two_layers(6), torch.randn(50, 20)
-        with ProductShapes() as found, torch.autocast("cpu", precision, enabled=precision == torch.bfloat16):
+        with (
+            ProductShapes() as products,
+            torch.autocast("cpu", precision, enabled=precision == torch.bfloat16),
+        ):
             for seed in batches:
                 with_gradients(layers, along_trees(layers, table, real_like(120, 50, seed), True))
-        return found.seen
+        return products.seen
 
     new, plain = (
         shapes(kind, range(10, 40)) - shapes(kind, range(10)) for kind in (torch.bfloat16, torch.float32)

@@ -2,70 +2,151 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from later_records import LaterArchitecture, LaterOptions
+from trainings import (
+    EMBEDDINGS,
+    OPTIONS,
+    SMALL,
+    digest,
+    questions,
+    recipe_run,
+    run,
+    small,
+    with_one_layer,
+)
 
 from data.base.errors import ModelError
-from models.classifiers.architecture import Architecture
-from models.classifiers.build import MODELS
-from models.classifiers.deeper_lstm import Classifier
-from models.training import loop
-from models.training.inputs import Trained, TrainingData, TrainingOptions
+from models.classifiers.deeper_lstm import LstmChannel
+from models.classifiers.interface import PlacesClassifier
+from models.classifiers.names import CLASSIFIERS
+from models.devices import processor_name
+from models.training import loop, optimisers
+from models.training.choices import OPTIMISERS
+from models.training.columns import Columns
+from models.training.history import write_events, write_history
+from models.training.inputs import Trained, threads_for
 from models.training.loop import soft_targets, train
+from tasks.library.judged_questions import read_history
 
-VOCABULARY, ANSWERS, PICTURES, SIZE = 40, 6, 30, 16
-SMALL = Architecture("deeper-lstm", VOCABULARY, 12, ANSWERS, (SIZE,), hidden=16, joint=24, dropout=0.3)
-OPTIONS = TrainingOptions(epochs=4, batch_size=32, seed=1)
-EMBEDDINGS = np.random.default_rng(9).normal(size=(VOCABULARY, 12)).astype(np.float32)
+RATES = {"mcan-small": 1e-3, "mcan-large": 1e-3}
+"""Deep networks learn in smaller steps than the others' 1e-2."""
+
+HELD_OUT = np.arange(150, 200)
+KILLED = {name: (name, None) for name in CLASSIFIERS} | {"held out": ("deeper-lstm", HELD_OUT)}
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
+def _one_thread(monkeypatch):
     torch.set_num_threads(1)
+    for name, entry in with_one_layer().items():
+        monkeypatch.setitem(CLASSIFIERS, name, entry)
 
 
-def questions(count: int = 200, seed: int = 0) -> TrainingData:
-    """The answer is decided by the last word; one class in seven lies outside."""
-    rng = np.random.default_rng(seed)
-    tokens = np.zeros((count, 26), np.int32)
-    for row, length in zip(tokens, rng.integers(1, 9, count), strict=True):
-        row[26 - length :] = rng.integers(1, VOCABULARY, length)
-    consensus = (tokens[:, -1] % (ANSWERS + 1) - 1).astype(np.int32)
-    classes = np.stack([consensus, np.full(count, -2)], axis=1).astype(np.int32)
-    features = np.maximum(rng.normal(size=(PICTURES, SIZE)), 0).astype(np.float16)
-    features[3] = 0
-    rows = rng.integers(0, PICTURES, count)
-    return TrainingData(tokens, rows, features, consensus, classes, (classes >= 0).astype(np.float32))
+@pytest.mark.parametrize(
+    ("batch_size", "shapes", "threads"),
+    [
+        (32, {"hidden": 256, "features": (2048,)}, 1),
+        (32, {"hidden": 256, "features": ()}, 1),
+        (64, {"hidden": 256, "features": (2048,)}, 0),
+        (256, {"hidden": 512, "features": (4096,)}, 0),
+        (32, {"hidden": 128, "features": (7, 7, 512)}, 0),
+    ],
+    ids=["vqa-v2-mini", "no pictures", "more questions", "the original", "a grid"],
+)
+def test_small_batches_take_one_thread(batch_size, shapes, threads):
+    architecture, options = replace(SMALL, **shapes), replace(OPTIONS, batch_size=batch_size)
+    assert threads_for(architecture, options) == threads
 
 
-def digest(module: Classifier) -> str:
-    arrays = [weight.detach().numpy().tobytes() for weight in module.state_dict().values()]
-    return hashlib.sha256(b"".join(arrays)).hexdigest()
+def test_shares_count_the_humans_whose_answer_has_a_class():
+    data = questions(40)
+    humans = np.array([[1, 1, 2, -1], [-1, -1, -1, -1], [3, -2, -2, -2]] + [[0] * 4] * 37, np.int32)
+    assert loop.human_shares(humans)[:3].tolist() == [[0.25] * 4, [0.25] * 4, [1] * 4]
+    data, options = replace(data, humans=humans), replace(OPTIONS, target="shares", epochs=1)
+    trained = train(data, SMALL, EMBEDDINGS, options, device="cpu")
+    assert trained.facts["questions_trained_on"] == 39  # all but the one that nobody answered with a class
+    with pytest.raises(ModelError, match="Target `shares` needs the humans' answers"):
+        train(replace(data, humans=None), SMALL, EMBEDDINGS, options)
 
 
-def run(options: TrainingOptions = OPTIONS, architecture: Architecture = SMALL, **more: object) -> Trained:
-    return train(questions(), architecture, EMBEDDINGS, options, device="cpu", precision="float32", **more)
+def test_with_whole_batches_an_epoch_has_no_smaller_one(monkeypatch):
+    sizes: list[int] = []
+    step = loop._Run.step
+    monkeypatch.setattr(loop._Run, "step", lambda run, count: (sizes.append(count), step(run, count))[1])
+    for whole, expected in ((False, [32, 32, 26]), (True, [32, 32])):
+        options = replace(OPTIONS, epochs=1, target="soft", limit=90, whole_batches=whole)
+        assert run(options).history[0]["samples_per_second"] > 0
+        assert sizes == expected
+        sizes.clear()
+    run(replace(options, limit=20))
+    assert sizes == [20]  # less than one batch: all of it
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 @pytest.mark.parametrize(("target", "optimiser"), [("consensus", "rmsprop"), ("soft", "adamw")])
 def test_every_model_learns_what_words_decide(name: str, target: str, optimiser: str):
-    options = replace(OPTIONS, epochs=12, target=target, optimiser=optimiser, learning_rate=1e-2)
-    architecture = replace(SMALL, model=name, dropout=0.0)
-    history = run(options, architecture, validation=questions(100, seed=5)).history
+    rate = RATES.get(name, 1e-2)
+    options = replace(OPTIONS, epochs=12, target=target, optimiser=optimiser, learning_rate=rate)
+    architecture = small(name, dropout=0.0)
+    history = run(options, architecture).history
     assert history[-1]["loss"] < 0.9 * history[0]["loss"]
     assert history[-1]["exact_match"] > 1.5 * history[0]["exact_match"]
-    assert {"validation_loss", "validation_exact_match", "samples_per_second"} <= history[-1].keys()
+    assert "samples_per_second" in history[-1]
+
+
+@pytest.fixture
+def gpus_way(monkeypatch):
+    """A GPU's way of doing things, on the CPU: all steps at once, arrays on the device, foreach kernels."""
+    monkeypatch.setattr(LstmChannel, "_on_gpu", True)
+    monkeypatch.setattr(PlacesClassifier, "on_gpu", True)
+    monkeypatch.setattr(Columns, "_fit", lambda columns: True)
+    monkeypatch.setattr(optimisers, "_update_in_chunks", optimisers._update_together)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("target", ["consensus", "soft"])
+def test_a_gpus_way_learns_the_same(request, name: str, target: str):
+    options, architecture = replace(OPTIONS, target=target), small(name, dropout=0.0)
+    expected = run(options, architecture)
+    request.getfixturevalue("gpus_way")
+    trained = run(options, architecture)
+    for weight, other in zip(
+        trained.module.state_dict().values(), expected.module.state_dict().values(), strict=True
+    ):
+        torch.testing.assert_close(weight, other, rtol=1e-3, atol=5e-4)
+    np.testing.assert_allclose(
+        [row["loss"] for row in trained.history], [row["loss"] for row in expected.history], rtol=1e-4
+    )
+
+
+@pytest.mark.usefixtures("gpus_way")
+def test_a_gpus_masks_are_each_questions_own_and_repeat_with_the_seed():
+    first, again = run(), run()
+    assert digest(first.module) == digest(again.module)
+    module = first.module.train()
+    tokens = np.zeros((2, 26), np.int32)  # padding alone, twice: the tree would give both the same masks
+    tokens[:, -1] = 5
+    states = module.questions.all_steps(tokens)
+    assert not torch.allclose(*states)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_columns_on_the_device_give_the_same_batches(monkeypatch, name: str):
+    architecture, options = small(name), replace(OPTIONS, target="soft")
+    hosted = digest(run(options, architecture).module)
+    monkeypatch.setattr(Columns, "_fit", lambda columns: True)
+    assert digest(run(options, architecture).module) == hosted
 
 
 def test_same_seed_same_bits_other_seed_other_bits():
@@ -73,10 +154,21 @@ def test_same_seed_same_bits_other_seed_other_bits():
     assert digest(first.module) == digest(again.module) != digest(other.module)
 
 
-@pytest.mark.parametrize("optimiser", ["rmsprop", "adamw"])
+def test_a_standardised_run_has_the_statistics_and_goes_on_at_the_same_bits(tmp_path: Path):
+    architecture, features = small("saaa", standardise=True), questions().features.astype(np.float64)
+    whole = run(OPTIONS, architecture)
+    np.testing.assert_allclose(whole.module.channel_mean, features.reshape(-1, 4).mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(whole.module.channel_scale, 1 / features.reshape(-1, 4).std(axis=0), rtol=1e-5)
+    run(replace(OPTIONS, epochs=2), architecture, snapshot_dir=tmp_path)
+    assert digest(run(OPTIONS, architecture, snapshot_dir=tmp_path).module) == digest(whole.module)
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
 @pytest.mark.parametrize("tune", [False, True])
 def test_more_epochs_train_on_from_the_finished_ones(tmp_path: Path, optimiser: str, tune: bool):
-    options, architecture = replace(OPTIONS, optimiser=optimiser), replace(SMALL, fine_tune_embeddings=tune)
+    schedule = {"adam": "warm-up", "adamax": "half-life"}.get(optimiser, "constant")
+    options = replace(OPTIONS, optimiser=optimiser, schedule=schedule, clip=0.25 if tune else 0.0)
+    architecture = replace(SMALL, fine_tune_embeddings=tune)
     whole = run(options, architecture)
     run(replace(options, epochs=2), architecture, snapshot_dir=tmp_path)
     continued = run(options, architecture, snapshot_dir=tmp_path)
@@ -86,40 +178,89 @@ def test_more_epochs_train_on_from_the_finished_ones(tmp_path: Path, optimiser: 
     assert run(options, architecture, snapshot_dir=tmp_path).facts["resumed_after_epochs"] == 4
 
 
+def test_a_snapshot_from_before_a_field_existed_goes_on_under_its_neutral_value(tmp_path: Path):
+    options = LaterOptions(**{**asdict(OPTIONS), "momentum": 0.0})
+    architecture = LaterArchitecture(**{**asdict(SMALL), "glimpses": 1})
+    run(replace(OPTIONS, epochs=2), snapshot_dir=tmp_path)
+    with pytest.raises(ModelError, match="another training run: it differs in momentum"):
+        run(replace(options, momentum=0.9), architecture, snapshot_dir=tmp_path)
+    continued = run(options, architecture, snapshot_dir=tmp_path)
+    assert continued.facts["resumed_after_epochs"] == 2
+    assert digest(continued.module) == digest(run().module)
+    assert run(options, architecture, snapshot_dir=tmp_path).facts["resumed_after_epochs"] == 4
+
+
+def test_a_run_that_goes_on_under_other_settings_says_so(tmp_path: Path):
+    def part(epochs: int, precision: str) -> Trained:
+        options = replace(OPTIONS, epochs=epochs)
+        data = questions()
+        return train(
+            data, SMALL, EMBEDDINGS, options, device="cpu", precision=precision, snapshot_dir=tmp_path
+        )
+
+    before = {"device": processor_name(torch.device("cpu")), "precision": "float32", "threads": 1}
+    assert part(2, "float32").facts["arithmetic"] == [before]
+    torch.set_num_threads(2)
+    trained = part(3, "bfloat16")
+    after = before | {"precision": "bfloat16", "threads": 2}
+    assert trained.facts["arithmetic"] == [before, after]
+    assert [{name: row[name] for name in before} for row in trained.history] == [before, before, after]
+    write_history(tmp_path / "history.csv", trained.history)
+    assert [row.keys() & before.keys() for row in read_history(tmp_path / "history.csv")] == [set()] * 3
+    write_events(tmp_path / "events", trained.history)
+
+
 CHILD = """
-import sys
+import os, signal, sys
 from pathlib import Path
 sys.path[:0] = {paths!r}
-from tests_training import OPTIONS, digest, run
-from dataclasses import replace
-trained = run(replace(OPTIONS, epochs=12), snapshot_dir=Path({folder!r}))
-print(digest(trained.module), trained.facts["resumed_after_epochs"])
+import numpy as np
+import torch
+from trainings import CLASSIFIERS, recipe_run, with_one_layer
+torch.set_num_threads(1)
+CLASSIFIERS.update(with_one_layer())
+
+def die(done, total, note):
+    if note.startswith("epoch 2") and 2 * done > 3 * total / 4:  # in the middle of the second of four
+        os.kill(os.getpid(), signal.SIGKILL)
+
+for case, (name, held_out) in {cases}.items():
+    held_out = held_out and np.arange(*held_out)
+    if not (pid := os.fork()):
+        recipe_run(name, 4, snapshot_dir=Path({folder!r}) / case, progress=die, held_out=held_out)
+        os._exit(1)
+    print(case, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
 
 
-def child(folder: Path) -> subprocess.Popen[str]:
-    """A process that trains 12 epochs with snapshots in `folder` and prints its digest."""
-    (folder / "code").mkdir(parents=True, exist_ok=True)
-    (folder / "code" / "tests_training.py").write_text(
-        Path(__file__).read_text(encoding="utf-8"), encoding="utf-8"
-    )
-    root = str(Path(loop.__file__).parents[2])
-    code = CHILD.format(paths=[str(folder / "code"), root], folder=str(folder / "snapshots"))
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory) -> Path:
+    """A folder with the snapshots of each case, by name, that kill -9 left in its second epoch of four."""
+    folder, root = tmp_path_factory.mktemp("killed"), Path(loop.__file__).parents[2]
+    cases = {
+        case: (name, None if held_out is None else (int(held_out[0]), int(held_out[-1]) + 1))
+        for case, (name, held_out) in KILLED.items()
+    }
+    code = CHILD.format(paths=[str(root), str(root / "tests")], folder=str(folder), cases=cases)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, timeout=250).stdout
+    assert said.splitlines() == [f"{case} {-signal.SIGKILL}" for case in KILLED]
+    return folder
 
 
-def test_kill_minus_nine_and_run_again_ends_at_the_same_bits(tmp_path: Path):
-    killed = child(tmp_path)
-    while not list((tmp_path / "snapshots").glob("epoch-*.json")):
-        assert killed.poll() is None
-        time.sleep(0.01)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    out, _ = child(tmp_path).communicate(timeout=120)
-    found, resumed = out.split()
-    assert 1 <= int(resumed) < 12
-    assert found == digest(run(replace(OPTIONS, epochs=12)).module)
+@pytest.mark.parametrize("case", KILLED)
+def test_kill_minus_nine_and_run_again_ends_at_the_same_bits(killed: Path, tmp_path: Path, case: str):
+    """Under its own recipe, whose schedule does not ask how many epochs there are to be: so also with two more."""
+    name, held_out = KILLED[case]
+    whole = recipe_run(name, 6, held_out=held_out)
+    shutil.copytree(killed / case, tmp_path / case)
+    assert [path.name for path in (tmp_path / case).glob("epoch-*.json")] == ["epoch-0001.json"]
+    for epochs, before in ((4, 1), (6, 4)):
+        trained = recipe_run(name, epochs, snapshot_dir=tmp_path / case, held_out=held_out)
+        assert trained.facts["resumed_after_epochs"] == before
+    assert digest(trained.module) == digest(whole.module)
+    assert [row["loss"] for row in trained.history] == [row["loss"] for row in whole.history]
 
 
 def test_damaged_and_unfinished_snapshots_are_passed_over(tmp_path: Path):
@@ -180,10 +321,10 @@ def test_features_in_parts_or_memory_mapped_train_the_same_model(tmp_path: Path)
     np.save(tmp_path / "features.npy", features)
     parts = [features[:11], np.load(tmp_path / "features.npy", mmap_mode="r")[11:]]
     options = replace(OPTIONS, epochs=1)
-    found = train(
+    trained = train(
         replace(data, features=parts), SMALL, EMBEDDINGS, options, device="cpu", precision="float32"
     )
-    assert digest(found.module) == digest(run(options).module)
+    assert digest(trained.module) == digest(run(options).module)
 
 
 def test_bfloat16_trains_nearly_as_float32():
@@ -251,13 +392,14 @@ def test_data_that_does_not_fit_is_refused():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize(("precision", "near"), [("float32", 1e-3), ("bfloat16", 0.05)])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_a_gpu_learns_what_the_cpu_learns(name: str, precision: str, near: float):
-    architecture, data = replace(SMALL, model=name, dropout=0.0), questions()
+    architecture = small(name, dropout=0.0)
+    data = questions(grid=len(architecture.features) == 3)
     on_gpu = train(data, architecture, EMBEDDINGS, OPTIONS, device="cuda", precision=precision)
     on_cpu = run(OPTIONS, architecture)
-    found, expected = ([row["loss"] for row in one.history] for one in (on_gpu, on_cpu))
-    np.testing.assert_allclose(found, expected, rtol=near)
+    losses, expected = ([row["loss"] for row in trained.history] for trained in (on_gpu, on_cpu))
+    np.testing.assert_allclose(losses, expected, rtol=near)
     assert next(on_gpu.module.parameters()).device.type == "cpu"
 
 

@@ -31,16 +31,16 @@ def write(tmp_path):
 def test_the_newest_by_number_stay_and_are_read(write, tmp_path, last):
     for epoch in (last - 2, last - 1, last, last + 1):
         write(epoch)
-        found = read_snapshot(tmp_path, last + 1, IDENTITY)
-        assert found.epoch == epoch and found.tensors["model/weight"].item() == epoch
+        snapshot = read_snapshot(tmp_path, last + 1, IDENTITY, {})
+        assert snapshot.epoch == epoch and snapshot.tensors["model/weight"].item() == epoch
     names = {path.name for path in tmp_path.glob("*.json")}
     assert names == {f"epoch-{last}.json", f"epoch-{last + 1}.json"}
-    assert read_snapshot(tmp_path, last, IDENTITY).epoch == last
+    assert read_snapshot(tmp_path, last, IDENTITY, {}).epoch == last
 
 
 def test_files_that_only_look_like_snapshots_are_left_alone(write, tmp_path):
     (tmp_path / "epoch-best.json").write_text("mine")
     for epoch in (1, 2, 3):
         write(epoch)
-    assert read_snapshot(tmp_path, 9, IDENTITY).epoch == 3
+    assert read_snapshot(tmp_path, 9, IDENTITY, {}).epoch == 3
     assert (tmp_path / "epoch-best.json").read_text() == "mine"

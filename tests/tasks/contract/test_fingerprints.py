@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import RunAll
-from tasks.contract.stage import walk
+from tasks.contract.graph import walk
 
 KNOWN = json.loads(Path(__file__).with_name("fingerprints.json").read_text(encoding="utf-8"))
 

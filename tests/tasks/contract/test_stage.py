@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,12 @@ import pytest
 from data.base.hashes import sha256_file
 from data.catalog import entries, sources
 from data.catalog.entries import Source
-from pipeline.commands.verify import verify
+from pipeline.commands.verify import differences, verify
 from tasks.contract import artifacts as files
 from tasks.contract import publish
-from tasks.contract.stage import Stage, walk
+from tasks.contract.graph import walk
+from tasks.contract.manifest import MANIFEST, File, Key, Manifest, digest
+from tasks.contract.stage import Stage
 from tasks.setup import flags
 from tasks.setup.stage_progress import StageProgress
 from tasks.setup.user_errors import StageError, UsageError
@@ -143,9 +146,9 @@ def test_a_flag_that_joins_later_moves_nothing_at_its_neutral_value():
     before = ToyDouble(seed=1, epochs=2)
     assert ToyLater(seed=1, epochs=2, joint=7).key == before.key
     assert ToyLater(seed=1, epochs=2).fingerprint != before.fingerprint  # the default need not be neutral
-    assert ToyLater(seed=1, epochs=2).key["parameters"] == before.key["parameters"] | {"joint": 1024}
+    assert ToyLater(seed=1, epochs=2).key.parameters == before.key.parameters | {"joint": 1024}
     later = ToyStillLater(seed=1, epochs=2, joint=7, hidden=9)
-    assert later.key["parameters"] == before.key["parameters"] and later.flags_read["hidden"] == 9
+    assert later.key.parameters == before.key.parameters and later.flags_read["hidden"] == 9
     moved = ToyLater(seed=1, epochs=2, joint=8)
     assert ToyStillLater(seed=1, epochs=2, joint=8, hidden=9).key == moved.key != later.key
 
@@ -164,14 +167,14 @@ def test_clone_asks_who_replaces_a_stage_where_the_dataset_is_ready_made(monkeyp
 def test_manifest_holds_key_files_inputs_and_a_digest_without_extras():
     run(again())
     double = ToyDouble(seed=1, epochs=3)
-    manifest = json.loads((double.path / "manifest.json").read_text())
-    assert manifest["key"] == double.key
-    assert manifest["files"]["twice.txt"] == {"size": 16, "sha256": sha256_file(double.path / "twice.txt")}
-    assert set(manifest["files"]) == {"twice.txt", "when.log"}
-    assert manifest["inputs"]["source"]["digest"] == double.upstream["source"].state().manifest["digest"]
-    only_results = {name: entry for name, entry in manifest["files"].items() if name != "when.log"}
-    assert manifest["digest"] == files.digest(only_results, ())
-    assert manifest["facts"] == {"epochs": 3} and manifest["seconds"] >= 0
+    manifest = double.manifest()
+    assert manifest.key == double.key
+    assert manifest.files["twice.txt"] == File(16, sha256_file(double.path / "twice.txt"))
+    assert set(manifest.files) == {"twice.txt", "when.log"}
+    assert manifest.inputs["source"].digest == double.upstream["source"].manifest().digest
+    only_results = {name: file for name, file in manifest.files.items() if name != "when.log"}
+    assert manifest.digest == digest(only_results, ())
+    assert manifest.facts == {"epochs": 3} and manifest.seconds >= 0
 
 
 @pytest.mark.parametrize("harm", ["truncate", "delete", "folder", "no manifest", "bad manifest", "foreign"])
@@ -318,7 +321,7 @@ def _build_together(barrier):
 @pytest.mark.parametrize("exchange", [True, False])
 def test_replacing_a_damaged_artifact_with_and_without_an_atomic_exchange(monkeypatch, exchange):
     if not exchange:
-        monkeypatch.setattr(publish, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(publish, "_exchange", lambda first, second: False)
     run(again())
     source = ToySource(seed=1)
     (source.path / "numbers.txt").unlink()
@@ -366,8 +369,7 @@ def test_a_warning_may_come_at_any_time_and_is_kept_once(fails):
         with pytest.raises(StageError):
             stage.run()
     stage.run()
-    manifest = json.loads((stage.path / "manifest.json").read_text())
-    assert manifest["warnings"] == ["said while the graph was built", "said while building"]
+    assert stage.manifest().warnings == ["said while the graph was built", "said while building"]
 
 
 @pytest.fixture
@@ -399,8 +401,9 @@ def test_files_of_many_megabytes_are_told_of_while_they_are_hashed(tmp_path):
     for name, size in (("a", 3 << 20), ("b", 0), ("c", 2 << 20)):
         (tmp_path / name).write_bytes(bytes(size))
     heard = {"describe": [], "verify": []}
-    entries = files.describe(tmp_path, lambda *told: heard["describe"].append(told[:2]))
-    assert not files.verify(tmp_path, {"files": entries}, lambda *told: heard["verify"].append(told[:2]))
+    described = files.describe(tmp_path, lambda *told: heard["describe"].append(told[:2]))
+    manifest = Manifest(Key("Toy", 1, {}, {}), described, "", {}, {}, [], 0, 0, 0)
+    assert not files.verify(tmp_path, manifest, lambda *told: heard["verify"].append(told[:2]))
     wanted = [(number << 20, 5 << 20) for number in range(1, 6)]
     assert heard == {"describe": wanted, "verify": wanted}
 
@@ -416,13 +419,90 @@ def test_identities_are_told_of_while_luigi_builds_its_graph(told, artifacts, tm
     (tmp_path / "photos").mkdir()
     for name in ("1.jpg", "2.jpg"):
         (tmp_path / "photos" / name).write_bytes(name.encode())
-    (tmp_path / "weights.pth").write_bytes(bytes(2 << 20))
-    pictures = DownloadImages(image_set="sample-train")
+    for path, name in ((tmp_path / "a.zip", "1.jpg"), (tmp_path / "b.zip", "1.ppm")):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(name, bytes(2 << 20))
+    pictures, size = DownloadImages(image_set="sample-train"), (tmp_path / "a.zip").stat().st_size
+    identities = []
     for have, unit, last in (
         (tmp_path / "photos", "pictures", 2),
-        (tmp_path / "weights.pth", "bytes", 2 << 20),
+        (tmp_path / "a.zip", "bytes", size),
+        (tmp_path / "b.zip", "bytes", size),
     ):
         monkeypatch.setattr(DownloadImages, "have", lambda self, have=have: have)
         told.clear()
         monkeypatch.setattr(DownloadImages, "source", lambda self: Source("own", "own", path=tmp_path))
-        assert pictures.identity() and told["download-images: hashing", unit][-1] == (last, last)
+        identities.append(pictures.identity()["source"])
+        assert told["download-images: hashing", unit][-1] == (last, last)
+    assert identities[1] == sha256_file(tmp_path / "a.zip") and identities[2] != sha256_file(
+        tmp_path / "b.zip"
+    )
+
+
+def test_what_a_stage_leaves_on_a_gpu_is_given_back(monkeypatch):
+    """A training in this process would keep it from the processes of an extraction."""
+    import torch
+
+    given = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given.append(1))
+    assert run(again()) == (True, ["ToySource", "ToyDouble", "ToyEnd"]) and given == [1, 1, 1]
+
+
+class ToyLarge(Stage):
+    """Fills its work folder, which then becomes the artifact."""
+
+    named_by = ("seed",)
+    seed = flags.SEED
+
+    def build(self, folder):
+        made = self.work_folder() / "artifact"
+        made.mkdir(parents=True, exist_ok=True)
+        (made / "large.bin").write_text("large")
+        (made / "manifest.json").write_text("of a run that was killed")
+        self.made_in(made, {"large.bin": "hashed before"})
+        return {}
+
+
+def test_a_folder_that_is_too_large_to_be_written_twice_becomes_the_artifact(fresh):
+    stage = ToyLarge(seed=1)
+    assert run(stage) == (True, []) and stage.complete()
+    manifest = files.complete(stage.path)
+    assert manifest.files == {"large.bin": File(5, "hashed before")}
+    assert sorted(path.name for path in stage.path.iterdir()) == ["large.bin", "manifest.json"]
+    assert list(stage.path.parent.iterdir()) == [stage.path] and not stage.work_folder().exists()
+
+
+TOLD = {
+    "commit",
+    "facts",
+    "finished",
+    "flags",
+    "host",
+    "platform",
+    "seconds",
+    "source",
+    "started",
+    "versions",
+    "warnings",
+}
+
+
+def test_where_in_a_manifest_a_flipped_byte_hides(artifacts):
+    """In what is told and not checked, in the digest, and in the paths of inputs: docs/reliability.md lists these."""
+    stage = ToyDouble()
+    luigi.build([stage], local_scheduler=True)
+    place, whole = stage.path / MANIFEST, stage.state().manifest
+    replace(whole, warnings=["told"]).write(stage.path)
+    content, hidden = place.read_bytes(), set()
+    before = json.loads(content)
+    for at in range(len(content)):
+        place.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        if not differences([stage.path])[stage.path] and stage.state().status == "complete":
+            after = json.loads(place.read_bytes())
+            hidden |= {name for name, value in before.items() if after.get(name) != value}
+            assert [entry["digest"] for entry in after["inputs"].values()] == [whole.inputs["source"].digest]
+        (stage.path / files.DAMAGED).unlink(missing_ok=True)  # the mark of those that were found
+    assert hidden == TOLD | {"digest", "inputs"}
+    text = (Path(__file__).parents[3] / "docs" / "reliability.md").read_text(encoding="utf-8")
+    [line] = [line for line in text.splitlines() if line.startswith("| a byte flipped in a manifest.json")]
+    assert all(f"`{name}`" in line for name in hidden)

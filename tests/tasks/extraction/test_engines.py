@@ -12,31 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from extractions import draw_pictures, make, merged
+from extractions import finished, make
+from processes import children, descendants, have_ended
 
 from data.base.errors import DataError, ModelError
 from data.pictures.feature_file import read_features
-from tasks.extraction.engines import run_shards
+from tasks.extraction.engines import extract_features, run_shards
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_pictures(tmp_path_factory.mktemp("pictures"))
-
-
-@pytest.fixture(scope="module")
-def reference(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """features.h5 of an undisturbed local run."""
-    extraction = make(folder, tmp_path_factory.mktemp("reference"))
-    seen: list[tuple[int, int]] = []
-    settings = run_shards(extraction, progress=lambda done, total, note="": seen.append((done, total)))
-    assert seen[0] == (0, 24) and seen[-1] == (24, 24) and seen == sorted(seen)
-    return merged(extraction, settings)
-
-
+@pytest.mark.slow
 def test_finished_shards_are_not_done_again(folder: Path, tmp_path: Path, reference: bytes) -> None:
     extraction = make(folder, tmp_path)
     settings = run_shards(extraction)
@@ -44,7 +31,7 @@ def test_finished_shards_are_not_done_again(folder: Path, tmp_path: Path, refere
     manifest.unlink()
     seen: list[int] = []
     run_shards(extraction, progress=lambda done, total, note="": seen.append(done))
-    assert seen == [20, 22, 24] and merged(extraction, settings) == reference
+    assert seen == [20, 22, 24] and finished(extraction, settings) == reference
 
 
 SCRIPT = """
@@ -76,20 +63,7 @@ def wait_for(work: Path, manifests: int) -> None:
         time.sleep(0.02)
 
 
-def children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in found]
-
-
-def descendants(pid: int) -> list[int]:
-    return [one for child in children(pid) for one in (child, *descendants(child))]
-
-
-def is_running(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("shards", [0, 1, 4])
 def test_kill_9_loses_no_finished_shard_and_leaves_nobody_behind(
     folder: Path, tmp_path: Path, reference: bytes, shards: int
@@ -100,21 +74,16 @@ def test_kill_9_loses_no_finished_shard_and_leaves_nobody_behind(
     below = children(run.pid)
     run.send_signal(signal.SIGKILL)
     run.wait()
-    end = time.monotonic() + 10
-    while any(map(is_running, below)) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not any(map(is_running, below))
+    assert have_ended(*below)
     before = {path: path.stat().st_mtime_ns for path in work.glob("*/shard-*.json")}
     assert len(before) >= shards
     extraction = make(folder, work)
     settings = run_shards(extraction)
     assert before == {path: path.stat().st_mtime_ns for path in before}
-    assert merged(extraction, settings) == reference
+    assert finished(extraction, settings) == reference
 
 
-DECODERS = (
-    "import tasks.extraction.shards; tasks.extraction.shards._decoders = lambda device: 2"  # as for a GPU
-)
+DECODERS = "import tasks.extraction.shards; tasks.extraction.shards._decoders = lambda *_: 2"  # as for a GPU
 
 
 @pytest.mark.slow
@@ -130,7 +99,7 @@ def test_with_decoding_processes_as_for_a_gpu_the_bytes_are_the_same(
     assert run.returncode == 0 and most >= 4  # the tracker of resources, the child, and its two
     extraction = make(folder, work)
     settings = run_shards(extraction)
-    assert merged(extraction, settings) == reference
+    assert finished(extraction, settings) == reference
 
 
 @pytest.mark.slow
@@ -141,10 +110,8 @@ def test_decoding_processes_end_with_a_killed_run(folder: Path, tmp_path: Path) 
         time.sleep(0.02)
     run.send_signal(signal.SIGKILL)
     run.wait()
-    end = time.monotonic() + 60  # one that is still starting imports torch first
-    while any(map(is_running, below)) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert len(below) >= 4 and not any(map(is_running, below))
+    assert len(below) >= 4
+    assert have_ended(*below, within=60)  # one that is still starting imports torch first
 
 
 def test_a_child_that_is_killed_ends_the_run_in_one_clear_error(folder: Path, tmp_path: Path) -> None:
@@ -161,7 +128,7 @@ def test_a_child_that_is_killed_ends_the_run_in_one_clear_error(folder: Path, tm
 def test_errors_of_a_child_arrive_as_they_were(folder: Path, tmp_path: Path) -> None:
     extraction = make(folder, tmp_path)
     with pytest.raises(ModelError, match="Did you mean 'flatten'"):
-        run_shards(replace(extraction, layer="flaten"))
+        run_shards(replace(extraction, layers=("flaten",)))
     with pytest.raises(DataError, match="local or ray"):
         run_shards(extraction, engine="dask")
 
@@ -183,24 +150,25 @@ def test_a_gpu_gives_the_rows_of_the_cpu(folder: Path, tmp_path: Path, reference
     extraction = replace(make(folder, tmp_path / "gpu"), device="cuda", threads=0, batch=0)
     settings = run_shards(extraction)
     assert settings.device == "cuda"
-    merged(extraction, settings)
+    (tmp_path / "gpu.h5").write_bytes(finished(extraction, settings))
     (tmp_path / "reference.h5").write_bytes(reference)
-    found, expected = (
+    actual, expected = (
         read_features(path).features.astype(np.float32)
-        for path in (extraction.work / "features.h5", tmp_path / "reference.h5")
+        for path in (tmp_path / "gpu.h5", tmp_path / "reference.h5")
     )
-    np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-2)
+    np.testing.assert_allclose(actual, expected, rtol=1e-2, atol=1e-2)
 
 
-def test_hashing_finished_shards_is_told_apart_from_extracting(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_reading_the_rows_again_is_told_apart_from_extracting(folder: Path, tmp_path: Path) -> None:
     extraction = make(folder, tmp_path)
     settings = run_shards(extraction)
     (settings.folder(tmp_path) / "shard-000001.json").unlink()
     done: list[int] = []
     looked: list[tuple[int, int]] = []
-    run_shards(
+    extract_features(
         extraction,
         progress=lambda now, total, note="": done.append(now),
         checking=lambda now, total, note="": looked.append((now, total)),
     )
-    assert done == [20, 22, 24] and looked == [(number, 24) for number in (4, 8, 12, 16, 20, 24)] * 2
+    assert done == [20, 22, 24] and looked == [(number, 24) for number in (4, 8, 12, 16, 20, 24)]

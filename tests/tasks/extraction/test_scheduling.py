@@ -60,10 +60,10 @@ def test_what_an_actor_asks_for(nodes: list[Node], device: str, threads: int, re
 @given(st.lists(quarters.map(node), max_size=5), st.integers(0, 12))
 def test_where_a_node_has_a_cpu_an_actor_fits(nodes: list[Node], threads: int) -> None:
     request = actor_request(nodes, "auto", threads)
-    fits = [one for one in nodes if request.fitting(one)]
-    assert bool(fits) == any(one.cpus >= 1 for one in nodes)
+    fits = [each for each in nodes if request.fitting(each)]
+    assert bool(fits) == any(each.cpus >= 1 for each in nodes)
     if not threads:
-        assert fits == [one for one in nodes if one.cpus >= 1]
+        assert fits == [each for each in nodes if each.cpus >= 1]
 
 
 def test_what_is_free_and_what_mends_it_are_told() -> None:
@@ -83,24 +83,24 @@ def test_what_is_free_and_what_mends_it_are_told() -> None:
 def test_every_shard_is_handed_out_until_it_is_done(
     shards: list[int], size: int, data: st.DataObject
 ) -> None:
-    queue = Queue(shards, size)
+    """To actors that take several at a time, and lose all of them when they die."""
+    queue = Queue(shards)
     done: list[int] = []
     while queue:
-        handful = queue.take()
-        if queue.lost[handful[0]] < 2 and data.draw(st.booleans()):
-            assert queue.give_back(handful)
+        taken = [queue.take() for _ in range(min(size, len(queue)))]
+        if max(queue.lost[shard] for shard in taken) < 2 and data.draw(st.booleans()):
+            assert queue.give_back(taken)
         else:
-            done += handful
+            done += taken
     assert done == shards
 
 
 def test_what_was_lost_comes_next_and_three_times_in_all() -> None:
-    queue = Queue([5, 6, 7], 2)
+    queue = Queue([5, 6, 7])
     for again in (True, True, False):
-        handful = queue.take()
-        assert handful == [5, 6]
-        assert queue.give_back(handful) is again
-    assert queue.take() == [7] and not queue
+        assert [queue.take(), queue.take()] == [5, 6]
+        assert queue.give_back([5, 6]) is again
+    assert queue.take() == 7 and not queue
 
 
 def test_the_smallest_batch_is_agreed_on_and_other_bits_are_refused() -> None:

@@ -6,9 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from commands import ROOT
+from processes import have_ended
+
+from tasks.setup.process import STOPPED, STOPPED_LINE
 
 PARENT = """
 import multiprocessing, os, time
@@ -32,15 +35,22 @@ def test_a_killed_parent_takes_its_children_along():
     child = int(parent.stdout.readline())
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    deadline = time.time() + 10
-    while _alive(child) and time.time() < deadline:
-        time.sleep(0.02)
-    assert not _alive(child)
+    assert have_ended(child)
 
 
-def _alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+LATE = """
+import os, signal, luigi
+from tasks.setup import failures, logs, process
+process.careful_signals(), failures.install(), logs.install()
+class Ends(luigi.Task):
+    def run(self):
+        raise OSError("its process was ended by SIGTERM")
+luigi.build([Ends()], local_scheduler=True)
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_sigterm_says_so_last_where_a_stages_process_got_it_first():
+    run = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, cwd=ROOT)
+    assert "because there were failed tasks" in run.stderr  # Luigi's own run was over
+    assert (run.returncode, run.stderr.splitlines()[-1]) == (STOPPED, STOPPED_LINE)

@@ -51,6 +51,24 @@ def test_a_value_that_cannot_be_used_says_what_was_expected(folder, monkeypatch)
         settings.get("compute", "threads")
 
 
+@pytest.mark.parametrize(
+    "text, device",
+    [("cuda:1", "cuda:1"), ("cuda:0,cuda:1", "cuda:0,cuda:1"), (" cuda:3, cuda:0 ", "cuda:3,cuda:0")]
+    + [
+        (text, None)
+        for text in ("cuda:", "cuda:x", "cuda:0,", "cuda:0,cpu", "cuda:1,cuda:1", "cuda,cuda:1", "")
+    ],
+)
+def test_gpus_are_named_by_number(folder, monkeypatch, text, device):
+    (folder / "luigi.cfg").write_text(f"[compute]\ndevice = {text}\n")
+    reload(monkeypatch)
+    if device:
+        assert settings.compute().device == device
+    else:
+        with pytest.raises(UsageError, match="or GPUs by number such as cuda:0,cuda:1"):
+            settings.get("compute", "device")
+
+
 def test_unknown_settings_name_the_nearest(folder):
     (folder / "luigi.cfg").write_text("[compute]\ndevise = cpu\n")
     with pytest.raises(UsageError, match="unknown setting 'devise' in \\[compute\\]; did you mean 'device'"):

@@ -27,7 +27,7 @@ def test_luigi_is_told_but_not_at_every_step(monkeypatch):
         clock[0] += 0.1
         tell(done, 100, "loss 2.3")
     assert 5 <= len(stage.percentages) <= 10
-    assert stage.messages[-1].startswith("extract-features: ") and "of 100 loss 2.3" in stage.messages[-1]
+    assert stage.messages[-1].startswith("extract-features: ") and "of 100, loss 2.3" in stage.messages[-1]
 
 
 def test_a_log_gets_a_line_now_and_then(monkeypatch, caplog):
@@ -82,7 +82,7 @@ def test_another_piece_of_work_begins_anew(terminal):
 
 
 def test_a_log_says_what_is_counted(monkeypatch, caplog):
-    monkeypatch.setattr(stage_progress, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(stage_progress, "SECONDS_TO_FIRST_LINE", 0.0)
     caplog.set_level(logging.INFO, "luigi-interface")
     StageProgress(object(), "train-model", "questions")(1500, 6000, "loss 2.3")
-    assert "train-model: 1,500 of 6,000 questions loss 2.3" in caplog.text
+    assert "train-model: 1,500 of 6,000 questions, loss 2.3" in caplog.text
