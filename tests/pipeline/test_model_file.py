@@ -190,14 +190,15 @@ def test_weights_that_can_not_be_fetched_end_in_one_error(exported, with_weights
     contents = changed(members(with_weights[0]), "model.json", "backbone", "weights", to="pretrained")
     path = write(tmp_path / "pretrained.zip", contents)
     shell = Shell(tmp_path)
-    catalog = tiny_catalog(tmp_path)
+    catalog, server = tiny_catalog(tmp_path), BadServer()
     with catalog.open("a", encoding="utf-8") as file:
-        entry = f'urls = ["http://127.0.0.1:1/w.pth"]\nfile = "{with_weights[1].name}"\n'
+        entry = f'urls = ["{server.url}w.pth"]\nfile = "{with_weights[1].name}"\n'
         file.write(f'\n[weights.resnet18]\n{entry}sha256_prefix = "{with_weights[1].stem[-8:]}"\n')
-    said = shell("pipeline", "ask", "--run", path, exported[2], "What?", code=1, VQA_CATALOG=str(catalog))
+    with server:
+        said = shell("pipeline", "ask", "--run", path, exported[2], "What?", code=1, VQA_CATALOG=str(catalog))
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and "the weights of resnet18 could not be downloaded; run again when" in errors[0]
-    assert "127.0.0.1:1/w.pth: " in said
+    assert f"{server.url}w.pth: HTTP 404" in said
 
 
 def huge_header() -> bytes:
