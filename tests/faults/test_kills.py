@@ -78,7 +78,7 @@ def test_a_killed_run_takes_its_processes_along(tiny_run, tmp_path):
     assert differences(tiny_run[0].artifacts, run.artifacts) == []
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_ctrl_c_ends_in_one_line(tmp_path, workers):
     run = Run(tmp_path / "run", workers)
     process = run.start()

@@ -53,6 +53,7 @@ def test_a_run_ends_with_a_code_of_its_own(tmp_path, workers, whom):
     stop(process, run, whom)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers, whom", HOW)
 def test_extraction_in_processes_of_its_own(tiny_run, tmp_path, workers, whom):
     run = Run(tmp_path / "run", workers)
@@ -66,6 +67,7 @@ def test_extraction_in_processes_of_its_own(tiny_run, tmp_path, workers, whom):
     assert differences(tiny_run[0].artifacts, run.artifacts) == []
 
 
+@pytest.mark.slow
 def test_training_in_the_middle_of_an_epoch_goes_on_from_the_last(tiny_run, tmp_path):
     run = Run(tmp_path / "run")
     shutil.copytree(tiny_run[0].artifacts, run.artifacts, symlinks=True)

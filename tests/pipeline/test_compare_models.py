@@ -13,6 +13,8 @@ import pytest
 
 from tasks.contract.manifest import parse
 
+pytestmark = pytest.mark.slow
+
 MODELS = ("--models", "language-only,deeper-lstm,saaa", "--seeds", 2)
 
 

@@ -216,6 +216,7 @@ def child(folder: Path, stop: bool) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code], text=True, env=environment, **pipes)  # type: ignore[call-overload]
 
 
+@pytest.mark.slow
 def test_killed_in_the_second_epoch_it_ends_at_the_same_bits(tmp_path):
     whole = digest(run(table(tmp_path)))
     killed = child(tmp_path, stop=True)
