@@ -29,7 +29,8 @@ MUST_NOT_KNOW = {
     "models": {"luigi"},
     "tasks.extraction": {"luigi"},
 }
-LONGEST = 350
+LONGEST = 300
+GROWING = {"models.backbones.names"}  # by an entry for each backbone
 HEAVY = (
     "torch",
     "torchvision",
@@ -122,7 +123,7 @@ def test_the_base_is_standard_library_only():
 
 def test_files_fit_a_few_screens():
     lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in FILES.items()}
-    assert not {name: lines for name, lines in lengths.items() if lines > LONGEST}
+    assert not {name: lines for name, lines in lengths.items() if lines > LONGEST and name not in GROWING}
 
 
 def test_no_two_files_have_one_name():
@@ -132,7 +133,7 @@ def test_no_two_files_have_one_name():
 
 
 def test_nothing_heavy_is_imported_with_the_pipeline():
-    code = f"import sys, pipeline; print([name for name in {HEAVY!r} if name in sys.modules])"
+    code = f"import sys, pipeline.__main__; print([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -11,7 +11,6 @@ from data.base.errors import DataError
 from data.base.files import check_output, replaced
 from data.pictures.feature_file import read_features
 
-FORMATS = ("h5", "npy")
 BLOCK = 1 << 26  # bytes copied at a time
 
 

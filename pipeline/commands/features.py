@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 from data.base.words import show
-from data.pictures.npy_files import FORMATS
 from models.backbones.names import check_backbone, check_weights, settled_size
 from models.gpu_presence import why_none
 from tasks.library import in_use
@@ -86,7 +85,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=FORMATS,
+        choices=("h5", "npy"),
         default="h5",
         help="h5 (default), or npy: rows in OUT.npy, ids in OUT-ids.npy, names in OUT-names.json",
     )

@@ -97,7 +97,7 @@ def extract_pictures(
 ) -> Outcome:
     """Write a feature file of all pictures in a folder or zip for each layer, which the network runs once for.
 
-    They are named by `out_paths`. layers: none is the backbone's own. form: one of data.pictures.npy_files.FORMATS.
+    They are named by `out_paths`. layers: none is the backbone's own. form: h5 or npy.
 
     `weights` is random:SEED or a file; `how`: device, precision, threads, batch, as in Extraction. Killed and
     started again, it goes on where it was: unfinished work lies below the artifacts folder `room`, under a name that
