@@ -31,8 +31,9 @@ help:  ## list what one can do
 run: $(READY)  ## the whole pipeline on the embedded sample, from nothing to report.html
 	@$(BIN)/luigi --module pipeline RunAll
 
-# Files side by side: the tests of one share what is slow to make. A process takes about 1 GB.
-SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
+# Files side by side: the tests of one share what is slow to make. A process takes about 1 GB. In the order of their names:
+# files with few tests are the longest, and last they would leave the other processes with nothing to do.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: $(TESTED)  ## the tests (a few minutes)
 	@$(BIN)/pytest $(SIDE_BY_SIDE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import cycle
 from pathlib import Path
 
 import luigi
@@ -226,13 +227,13 @@ HARMS = [*FILE_HARMS, flip]
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
-def test_a_run_repairs_what_is_harmed_and_nothing_else(here, harm):
-    """One file of every artifact; over all the ways to harm one, every file has its turn."""
-    for artifact in manifests(here):
-        files, before = files_of(artifact), manifests(here)
-        assert len(files) <= len(HARMS)
-        harm(files[HARMS.index(harm) % len(files)])
+def test_a_run_repairs_what_is_harmed_and_nothing_else(here):
+    """Every file of every artifact, in one way after the other."""
+    files = [(artifact, path) for artifact in manifests(here) for path in files_of(artifact)]
+    assert len(files) > 3 * len(HARMS)
+    for (artifact, path), harm in zip(files, cycle(HARMS)):
+        before = manifests(here)
+        harm(path)
         if harm is flip:
             assert verify.differences([artifact])[artifact]
         repaired(here, artifact, before)
@@ -240,9 +241,8 @@ def test_a_run_repairs_what_is_harmed_and_nothing_else(here, harm):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("harm", [missing, malformed, another_stages], ids=lambda harm: harm.__name__)
-def test_a_run_repairs_every_harmed_manifest_and_nothing_else(here, harm):
-    for artifact in manifests(here):
+def test_a_run_repairs_every_harmed_manifest_and_nothing_else(here):
+    for artifact, harm in zip(manifests(here), cycle([missing, malformed, another_stages])):
         before = manifests(here)
         harm(artifact / MANIFEST)
         repaired(here, artifact, before)

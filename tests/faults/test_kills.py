@@ -54,7 +54,7 @@ def test_killed_at_any_change_of_a_file_it_ends_with_the_same_bytes(usual, tmp_p
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_killed_at_any_time_it_ends_with_the_same_bytes(usual, tmp_path):
-    assert killed(Run(tmp_path / "run", workers=4), usual, blows("clock 4", "clock", 4))
+    assert killed(Run(tmp_path / "run", workers=4), usual, blows("clock 4", "clock", 2))
 
 
 def test_a_killed_run_takes_its_processes_along(tiny_run, tmp_path):

@@ -77,10 +77,9 @@ def test_a_stage_with_a_time_limit_of_its_own_is_killed(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 3])
-def test_a_stage_that_hangs_is_killed_with_its_own_processes(usual, tmp_path, workers):
+def test_a_stage_that_hangs_is_killed_with_its_own_processes(usual, tmp_path):
     """A real one: the process that runs the network stops, and the stage waits for it."""
-    run = copy_of(usual, tmp_path / "run", LATE, workers)
+    run = copy_of(usual, tmp_path / "run", LATE, 3)
     run.configure("[worker]\ntimeout = 20\n")
     process = run.start()
     [number] = until(lambda: extraction(run), run, process)

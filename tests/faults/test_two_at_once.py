@@ -44,8 +44,7 @@ def test_two_runs_at_once_make_each_missing_artifact_once(tiny_run, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("theirs", ["the same", "other flags"])
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize(("workers", "theirs"), [(1, "the same"), (4, "other flags")])
 def test_two_runs_at_once_both_succeed_and_make_each_artifact_once(usual, tmp_path, workers, theirs):
     run = Run(tmp_path / "one", workers)
     other = beside(run, 5 - workers)
