@@ -229,11 +229,11 @@ HARMS = [*FILE_HARMS, flip]
 @pytest.mark.timeout(1200)
 def test_a_run_repairs_what_is_harmed_and_nothing_else(here):
     """Every file of every artifact, in one way after the other."""
-    files = [(artifact, path) for artifact in manifests(here) for path in files_of(artifact)]
-    assert len(files) > 3 * len(HARMS)
-    for (artifact, path), harm in zip(files, cycle(HARMS)):
+    places = [(artifact, place) for artifact in manifests(here) for place in range(len(files_of(artifact)))]
+    assert len(places) > 3 * len(HARMS)
+    for (artifact, place), harm in zip(places, cycle(HARMS)):
         before = manifests(here)
-        harm(path)
+        harm(files_of(artifact)[place])  # the name of TensorBoard's file has the time in it
         if harm is flip:
             assert verify.differences([artifact])[artifact]
         repaired(here, artifact, before)
