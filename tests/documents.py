@@ -121,10 +121,18 @@ def outputs(printed: str) -> dict[str, str]:
 def expected(line: str) -> re.Pattern[str]:
     """A line of a text block as a pattern: any numbers, fingerprints and white space; `...` is anything or nothing.
 
-    A figure with a point may be a dash: an interval that so few questions, all right or all wrong, do not have.
+    A bound of an interval may be a dash: so few questions, all right or all wrong, have none.
     """
     pieces = re.split(r"(\s*\.\.\.|\b[0-9a-f]{16}\b|\d[\d,.]*|\s+)", line.strip())
-    return re.compile("".join(map(_piece, pieces)))
+    bounds = line.strip().startswith(("95 % from ", "to "))
+    return re.compile(
+        "".join(
+            _BOUND if bounds and piece[:1].isdigit() and "." in piece else _piece(piece) for piece in pieces
+        )
+    )
+
+
+_BOUND = r"(?:\d[\d,.]*|-(?!\d))"
 
 
 def _piece(text: str) -> str:
@@ -132,8 +140,6 @@ def _piece(text: str) -> str:
         return ".*"
     if re.fullmatch(r"[0-9a-f]{16}", text):
         return "[0-9a-f]{16}"
-    if re.fullmatch(r"\d+\.\d+", text):
-        return r"(?:\d[\d,.]*|-(?!\d))"
     if text[:1].isdigit():
         return r"\d[\d,.]*" if text[-1] not in ",." else rf"\d[\d,.]*{re.escape(text[-1])}"
     return r"\s+" if text.isspace() else re.escape(text)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from commands import ROOT, TinyShell
+from processes import is_running
 
 from tasks.contract.manifest import parse
 
@@ -248,10 +249,9 @@ def marked(mark: str) -> Iterator[tuple[int, str]]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                state = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
-                if state not in "ZX" and wanted in (entry / "environ").read_bytes().split(b"\0"):
+                if wanted in (entry / "environ").read_bytes().split(b"\0") and is_running(int(entry.name)):
                     yield int(entry.name), (entry / "cmdline").read_text().replace("\0", " ")
-            except (OSError, IndexError):
+            except OSError:
                 continue
 
 
