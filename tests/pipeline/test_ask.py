@@ -136,6 +136,11 @@ def test_several_pictures_a_folder_and_an_address(picture, tmp_path):
     assert f"error: {server.url}gone.jpg: HTTP 404" in output and "notes.txt" not in output
     named = [line for line in output.splitlines() if line.endswith(".jpg")]
     assert named == [str(path), f"{folder}/b.jpg", f"{folder}/deeper/a.jpg", f"{server.url}photo.jpg"]
+    told = shell("pipeline", "ask", folder, "What?", "--json")
+    assert [reply["picture"] for reply in json.loads(told)["asked"]] == [
+        f"{folder}/b.jpg",
+        f"{folder}/deeper/a.jpg",
+    ]
 
 
 @pytest.mark.parametrize(
