@@ -122,14 +122,24 @@ def test_the_living_do_what_a_lost_node_leaves(
     assert not lost and finished(extraction, settings) == reference
 
 
-def slowly(until: Callable[[], bool]) -> None:
-    """Keep a run's progress for some seconds, but not where it would hold up the run for ever."""
-    end = time.monotonic() + 20
-    while not until() and time.monotonic() < end:
-        time.sleep(0.1)
+def hold_shards(monkeypatch: pytest.MonkeyPatch, until: Callable[[], bool]) -> None:
+    """Hand out nothing until a condition holds: with few shards, the actors of the start would have them all.
+
+    The run goes on to follow its actors meanwhile, and a condition that never comes holds it for two minutes.
+    """
+    hand_out = ray_engine._Cluster._hand_out
+    end = time.monotonic() + 120
+
+    def held(cluster: Any) -> None:
+        if until() or time.monotonic() > end:
+            hand_out(cluster)
+
+    monkeypatch.setattr(ray_engine._Cluster, "_hand_out", held)
 
 
-def test_a_killed_actor_is_replaced(add: Any, folder: Path, tmp_path: Path, reference: bytes) -> None:
+def test_a_killed_actor_is_replaced(
+    add: Any, folder: Path, tmp_path: Path, reference: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add(2)
     killed: list[int] = []
     seen: set[int] = set()
@@ -139,24 +149,27 @@ def test_a_killed_actor_is_replaced(add: Any, folder: Path, tmp_path: Path, refe
         if done and not killed:
             killed.append(max(seen))
             os.kill(killed[0], signal.SIGKILL)
-        slowly(lambda: not killed or bool(seen.update(actors())) or len(seen) > 2)
 
+    hold_shards(monkeypatch, lambda: not killed or bool(seen.update(actors())) or len(seen) > 2)
     extraction = replace(make(folder, tmp_path), shard=2)
     settings = run_shards(extraction, "ray", progress=kill)
     assert len(seen) > 2 and finished(extraction, settings) == reference
 
 
-def test_a_node_that_joins_takes_part(add: Any, folder: Path, tmp_path: Path, reference: bytes) -> None:
+def test_a_node_that_joins_takes_part(
+    add: Any, folder: Path, tmp_path: Path, reference: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add(1)
     seen: set[int] = set()
 
-    def join(done: int, total: int, note: str = "") -> None:
-        if done == 2:
+    def all_agree(done: int, total: int, note: str = "") -> None:
+        seen.update(actors())
+        if not done:
             add(1)
-        slowly(lambda: done < 4 or bool(seen.update(actors())) or len(seen) > 1)
 
+    hold_shards(monkeypatch, lambda: bool(seen.update(actors())) or len(seen) > 1)
     extraction = replace(make(folder, tmp_path), shard=2)
-    settings = run_shards(extraction, "ray", progress=join)
+    settings = run_shards(extraction, "ray", progress=all_agree)
     assert len(seen) == 2 and finished(extraction, settings) == reference
 
 
@@ -213,18 +226,23 @@ def test_it_begins_with_the_actors_that_have_a_place_and_says_what_it_waits_for(
 
 
 def test_a_node_of_another_kind_is_refused_at_the_start_and_left_out_later(
-    add: Any, folder: Path, tmp_path: Path, reference: bytes, caplog: pytest.LogCaptureFixture
+    add: Any,
+    folder: Path,
+    tmp_path: Path,
+    reference: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     other = {"env_vars": {"ATEN_CPU_CAPABILITY": "default"}}  # torch without the vectors of this processor
     add(1)
 
-    def join(done: int, total: int, note: str = "") -> None:
-        if done == 2:
+    def all_agree(done: int, total: int, note: str = "") -> None:
+        if not done:
             add(1, **other)
-        slowly(lambda: done < 4 or "left out" in caplog.text)
 
-    extraction = replace(make(folder, tmp_path / "late"), shard=2)
-    settings = run_shards(extraction, "ray", progress=join)
+    hold_shards(monkeypatch, lambda: "left out" in caplog.text)
+    extraction = make(folder, tmp_path / "late")
+    settings = run_shards(extraction, "ray", progress=all_agree)
     assert finished(extraction, settings) == reference
     assert "a Ray actor is left out: it would give other bits" in caplog.text
     with pytest.raises(ModelError, match="would not give the same bits"):
