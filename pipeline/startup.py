@@ -106,12 +106,15 @@ def start_luigi(command: str) -> None:
 
 
 def start() -> None:
-    """Set up what a command's whole process shares: OpenMP's threads, logs, the last line after a failure, signals."""
+    """Set up what a command's whole process shares: OpenMP's threads, Python's garbage, logs, the last line after a
+    failure, signals."""
+    from data.base.garbage import collect_rarely
     from models.openmp import spin_briefly
     from tasks.setup import failures, logs
     from tasks.setup.process import careful_signals
 
     spin_briefly()
+    collect_rarely()
     logs.install()
     failures.install()
     careful_signals()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -96,6 +97,7 @@ def load_backbone(
     )
 
 
+@cache
 def stored_shape(name: str, layer: str, size: int | None = None) -> tuple[int, ...]:
     """Shape of one picture's features; size: the picture's, None for the network's own.
 

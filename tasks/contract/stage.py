@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import luigi
 
 from data.base.errors import refusal
+from data.base.garbage import give_back_memory
 from data.base.temporary import temporary_name
 from tasks.contract import artifacts, publish
 from tasks.contract.artifacts import State
@@ -31,7 +32,6 @@ from tasks.contract.source import source_digest
 from tasks.contract.staleness import state_of
 from tasks.setup import settings
 from tasks.setup.flag_kinds import Flag
-from tasks.setup.process import give_back_gpu
 from tasks.setup.stage_progress import StageProgress
 from tasks.setup.user_errors import StageError
 
@@ -224,7 +224,7 @@ class Stage(Flagged):
             del self.warnings[said_before:]  # another try in this process says its own
             if os.path.lexists(folder):
                 artifacts.remove(folder)
-            give_back_gpu()
+            give_back_memory()
         if not self.keeps_work():
             shutil.rmtree(self.work_folder(), ignore_errors=True)
         if ours:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from data.base.errors import DataError, ModelError, ending, refusal
+from data.base.garbage import collect_rarely
 from data.base.progress import Progress
 from tasks.extraction.job import Arithmetic, Extraction
 from tasks.extraction.scheduling import agree, finished_pictures, kept_batch
@@ -110,6 +111,7 @@ def _follow(children: list[_Child], done: int, total: int, progress: Progress) -
 def _work(pipe: Connection, extraction: Extraction, device: str, parent: int) -> None:
     """The child's whole life."""
     die_with_parent(parent)
+    collect_rarely()
     multiprocessing.current_process().daemon = False  # a daemon could not start decoders for a GPU
     _reporting(pipe, extraction.work, lambda: _extract(pipe, extraction, device))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _thread
 import ctypes
-import gc
 import os
 import signal
 import sys
@@ -53,13 +52,6 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
         if os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)
-
-
-def give_back_gpu() -> None:
-    """Free the unused memory that torch keeps on GPUs: a later stage's processes need it."""
-    if torch := sys.modules.get("torch"):
-        gc.collect()  # a trained model may hold on to itself
-        torch.cuda.empty_cache()  # does nothing on a GPU that this process has not used
 
 
 def careful_signals() -> None:

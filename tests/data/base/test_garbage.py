@@ -1,0 +1,70 @@
+"""What a stage leaves is collected, also where Python itself looks for garbage rarely."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+
+from commands import ROOT
+
+STAGES = """
+import gc, weakref
+import torch
+from data.base.garbage import collect_rarely, give_back_memory
+collect_rarely()
+
+class Model:
+    def __init__(self):
+        self.me = self
+
+def build(fails):
+    model = Model()
+    left.append(weakref.ref(model))
+    if fails:
+        raise OSError("disk full")
+
+def stage(fails):
+    try:
+        build(fails)
+    finally:
+        give_back_memory()
+
+left = []
+gc.disable()
+for fails in (True, False, False):
+    try:
+        stage(fails)
+    except OSError:
+        pass
+    print(gc.get_freeze_count() > 100_000, left[-1]() is None)
+give_back_memory()
+print([model() for model in left])
+"""
+
+
+def test_models_of_stages_go_and_what_stays_is_looked_through_once():
+    """While a stage fails, its error still has the model; that isn't kept for ever."""
+    run = subprocess.run([sys.executable, "-c", STAGES], capture_output=True, text=True, cwd=ROOT)
+    assert run.stdout.splitlines() == [
+        "False False",
+        "True True",
+        "True True",
+        "[None, None, None]",
+    ], run.stderr
+
+
+def test_another_program_s_collector_is_left_as_it_is():
+    threshold = gc.get_threshold()
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import gc, pipeline, torch; from data.base.garbage import give_back_memory;"
+            "give_back_memory(); print(gc.get_threshold(), gc.get_freeze_count())",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert run.stdout == f"{threshold} 0\n", run.stderr
