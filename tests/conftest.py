@@ -7,6 +7,10 @@ import shutil
 import pytest
 from commands import Shell, TinyShell
 
+from data.base.garbage import collect_rarely
+
+collect_rarely()  # as commands do: torch and Keras are imported here, and stages run
+
 
 @pytest.fixture
 def artifacts(tmp_path, monkeypatch):

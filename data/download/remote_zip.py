@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.base.errors import DataError
-from data.base.files import PICTURE_BYTES, write_json
+from data.base.files import PICTURE_BYTES, replaced, write_json
 from data.base.hashes import sha256_file
 from data.containers.archives import BROKEN
 from data.containers.inflate import read_content
@@ -127,8 +127,8 @@ def _is_of(path: Path, origin: Origin) -> bool:
 
 
 def _note(path: Path, origin: Origin) -> None:
-    """Written in place: what a kill tears is not read, and costs the directory once more."""
-    write_json(_side(path), origin)
+    with replaced(_side(path)) as beside:  # torn by a kill, it would cost the directory once more
+        write_json(beside, origin)
 
 
 def _complete(

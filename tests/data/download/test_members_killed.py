@@ -105,7 +105,7 @@ def arrived(parts: Path) -> int:
     sizes = [0]
     for path in parts.glob("*"):
         with contextlib.suppress(FileNotFoundError):
-            sizes.append(path.stat().st_size if path.suffix != ".json" else 0)
+            sizes.append(0 if ".json" in path.name else path.stat().st_size)
     return sum(sizes)
 
 
@@ -139,6 +139,32 @@ def test_killed_at_many_moments_it_transfers_at_most_a_fifth_more(
     assert last.returncode == 0 and int(output) < needed / 2
     right(to, ids)
     assert server.sent <= 1.2 * needed
+    assert list(parts.iterdir()) == []
+
+
+TORN = """
+import os, pathlib, signal
+notes, write = [], pathlib.Path.write_text
+def torn(path, text, **more):
+    if ".directory.json" in path.name:
+        notes.append(path)
+        if len(notes) == 2:
+            write(path, text[:20], **more)
+            os.kill(os.getpid(), signal.SIGKILL)
+    return write(path, text, **more)
+pathlib.Path.write_text = torn
+"""
+
+
+def test_killed_while_it_notes_that_the_directory_is_whole_it_keeps_it(server, tmp_path):
+    server.files["train2014.zip"] = a_zip(4000)
+    to, parts, ids = tmp_path / "small.zip", tmp_path / "parts", range(0, 4000, 1000)
+    killed = start(server, to, parts, ids, TORN)
+    assert killed.wait(60) == -signal.SIGKILL and arrived(parts) >= directory_bytes(4000)
+    server.sent = 0
+    assert start(server, to, parts, ids).wait(60) == 0
+    right(to, ids)
+    assert server.sent < directory_bytes(4000) / 2
     assert list(parts.iterdir()) == []
 
 
