@@ -125,10 +125,10 @@ def test_the_living_do_what_a_lost_node_leaves(
 def hold_shards(monkeypatch: pytest.MonkeyPatch, until: Callable[[], bool]) -> None:
     """Hand out nothing until a condition holds: with few shards, the actors of the start would have them all.
 
-    The run goes on to follow its actors meanwhile, and a condition that never comes holds it for two minutes.
+    The run goes on to follow its actors meanwhile, and a condition that never comes holds it for three minutes.
     """
     hand_out = ray_engine._Cluster._hand_out
-    end = time.monotonic() + 120
+    end = time.monotonic() + 180
 
     def held(cluster: Any) -> None:
         if until() or time.monotonic() > end:
