@@ -153,7 +153,6 @@ def replaced(path: Path) -> Iterator[Path]:
     DataError as by `check_output`, which is called at the start and again at the end.
     """
     target = check_output(path)
-    _sweep(target)
     with atomic_write(target) as beside:
         yield beside
         if check_output(path) != target:
@@ -166,8 +165,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """A path to write to: it replaces `path` if the block succeeds, and is removed if not.
 
     Readers see the old file or the whole new one, never a part, even after a power cut: the new one is flushed, then
-    renamed. OSError where the system refuses.
+    renamed. What a killed writer of this machine has left beside it goes. OSError where the system refuses.
     """
+    _sweep(path)
     beside = temporary_name(_short(path))
     try:
         yield beside

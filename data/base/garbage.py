@@ -7,7 +7,7 @@ import gc
 import sys
 
 COLLECT_AFTER = 10_000
-"""New objects after which Python looks for garbage: with its own 700 that takes a fifth of torchvision's import."""
+"""New objects after which Python looks for garbage: with 3.11's own 700, that takes a fifth of torchvision's import."""
 
 
 def collect_rarely() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.base.errors import DataError
-from data.base.files import PICTURE_BYTES, replaced, write_json
+from data.base.files import PICTURE_BYTES, atomic_write, write_json
 from data.base.hashes import sha256_file
 from data.containers.archives import BROKEN
 from data.containers.inflate import read_content
@@ -127,7 +127,7 @@ def _is_of(path: Path, origin: Origin) -> bool:
 
 
 def _note(path: Path, origin: Origin) -> None:
-    with replaced(_side(path)) as beside:  # torn by a kill, it would cost the directory once more
+    with atomic_write(_side(path)) as beside:  # torn by a kill, it would cost the directory once more
         write_json(beside, origin)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import NamedTuple
 
+from data.base.garbage import collect_rarely
 from models.openmp import spin_briefly
 from tasks.extraction.job import Arithmetic, Extraction
 from tasks.extraction.shard_files import is_finished
@@ -30,6 +31,7 @@ class Worker:
 
     def __init__(self, extraction: Extraction) -> None:
         spin_briefly()
+        collect_rarely()
         self.extraction = extraction
         self.line: ShardLine | None = None
         self.lock = threading.Lock()

@@ -14,7 +14,7 @@ from not_plain import NO_TARGETS
 
 from data.base import files
 from data.base.errors import DataError
-from data.base.files import check_output, read_plain, replaced
+from data.base.files import atomic_write, check_output, read_plain, replaced
 from data.containers.documents import read_document
 
 pytestmark = pytest.mark.timeout(20)
@@ -119,19 +119,20 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     assert target.read_text() == "old" and list(tmp_path.iterdir()) == [target]
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
+@pytest.mark.parametrize("write", [atomic_write, replaced])
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, write):
     target = tmp_path / "out"
     script = f"""
 import os, signal
 from pathlib import Path
-from data.base.files import replaced
-with replaced(Path({str(target)!r})) as path:
+from data.base.files import {write.__name__}
+with {write.__name__}(Path({str(target)!r})) as path:
     path.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", script]).returncode == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
-    with replaced(target) as path:
+    with write(target) as path:
         path.write_text("whole")
     assert left != target and list(tmp_path.iterdir()) == [target]
 
